@@ -1,0 +1,5 @@
+//! The consensus pipeline on real kernels, over QUIC or in simulation, and the reports on what each phase costs.
+//!
+//! Data flows one way: `config -> plan -> measure | node -> record -> report`.
+
+pub mod types;

@@ -1,0 +1,3 @@
+//! The `shardmark` binary.
+
+fn main() {}
