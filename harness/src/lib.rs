@@ -2,4 +2,6 @@
 //!
 //! Data flows one way: `config -> plan -> measure | node -> record -> report`.
 
+pub mod block;
+pub mod fbft;
 pub mod types;

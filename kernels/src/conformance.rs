@@ -18,7 +18,11 @@ pub fn conformance<K: Kernel>(shapes: &[K::Params], seeds: &[u64]) {
             let backend = match K::open(id, &Options { threads, ..Options::default() }) {
                 Ok(backend) => backend,
                 Err(reason) => {
-                    assert!(!required.split(',').any(|r| r == id.to_string()), "{}/{id} is required: {reason}", K::NAME);
+                    assert!(
+                        !required.split(',').any(|r| r == id.to_string()),
+                        "{}/{id} is required: {reason}",
+                        K::NAME
+                    );
                     if threads == 1 {
                         println!("SKIPPED {}/{id}: {reason}", K::NAME);
                     }
