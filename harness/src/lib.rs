@@ -2,4 +2,5 @@
 //!
 //! Data flows one way: `config -> plan -> measure | node -> record -> report`.
 
+pub mod net;
 pub mod types;

@@ -72,7 +72,7 @@ impl Serialize for Hash {
 
 impl<'de> Deserialize<'de> for Hash {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let text = <String as Deserialize>::deserialize(deserializer)?;
         let mut bytes = [0; 32];
         hex::decode_to_slice(&text, &mut bytes).map_err(serde::de::Error::custom)?;
         Ok(Self(bytes))
