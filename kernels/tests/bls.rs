@@ -10,7 +10,7 @@ mod hostile;
 #[path = "bls/vectors.rs"]
 mod vectors;
 
-use shardmark_kernels::backend::{BackendId, Control, Error, Kernel, Options};
+use shardmark_kernels::backend::{BackendId, Control, Error, Kernel, Options, carries_invalid};
 use shardmark_kernels::bls::verify_batch::SignerShape;
 use shardmark_kernels::bls::{AggregateKeys, AggregateSignatures, VerifyBatch, aggregate_keys, aggregate_signatures};
 use shardmark_kernels::bls::{verify_batch, verify_batch::Params};
@@ -68,13 +68,48 @@ fn votes(sets: u32, distinct_messages: u32, invalid: u32) -> Params {
 fn verify_batch_conforms_over_votes() {
     let mut shapes = Vec::new();
     for sets in [1, 2, 7, 8, 9, 33] {
-        for messages in [1, 2, 5, sets / 2, sets].into_iter().filter(|&m| (1..=sets).contains(&m)) {
-            shapes.extend([votes(sets, messages, 0), votes(sets, messages, 1)]);
+        for messages in [1, 2, sets / 2 + 1, sets].into_iter().filter(|&m| m <= sets) {
+            shapes.push(votes(sets, messages, (sets + messages) % 2));
         }
-        shapes.push(votes(sets, sets, sets));
-        shapes.push(votes(sets, 1, sets.div_ceil(3)));
     }
+    shapes.extend([votes(9, 1, 3), votes(9, 9, 9), votes(33, 1, 11), votes(33, 33, 2)]);
     conformance::<VerifyBatch>(&shapes, &SEEDS);
+}
+
+#[test]
+fn verify_batch_conforms_with_one_bad_set_of_two() {
+    conformance::<VerifyBatch>(&[votes(1, 1, 1), votes(2, 1, 1), votes(2, 2, 1), votes(2, 2, 2)], &SEEDS);
+}
+
+/// The verdict kernels hold one invalid item in exactly the iterations that say so.
+#[test]
+fn invalid_items_are_planted_where_announced() {
+    let (params, groups) = (votes(3, 2, 0), aggregate_signatures::Params { groups: 2, signatures: 2 });
+    let setup = VerifyBatch::setup(&params, 0);
+    let mut planted = 0;
+    for iteration in 0..40 {
+        let expected = usize::from(carries_invalid(0, iteration));
+        planted += expected;
+        let verdicts = run::<VerifyBatch>(&setup, &VerifyBatch::generate(&params, &setup, 0, iteration)).unwrap();
+        assert_eq!(verdicts.iter().filter(|verdict| verdict.is_err()).count(), expected);
+        let sums = run::<AggregateSignatures>(&(), &AggregateSignatures::generate(&groups, &(), 0, iteration)).unwrap();
+        assert_eq!(sums.iter().filter(|sum| sum.is_err()).count(), expected);
+    }
+    assert!(planted > 0);
+}
+
+/// Inputs are part of the record: another host, or another version of a library, must not change them.
+#[test]
+fn inputs_are_the_same_on_every_host() {
+    use sha2::Digest;
+    let params = votes(6, 3, 5);
+    let setup = VerifyBatch::setup(&params, 7);
+    let input = VerifyBatch::generate(&params, &setup, 7, 2);
+    let mut hash = sha2::Sha256::new();
+    setup.keys.iter().for_each(|key| hash.update(key));
+    input.messages.iter().for_each(|message| hash.update(message));
+    input.sets.iter().for_each(|set| hash.update(set.signature));
+    assert_eq!(hex::encode(hash.finalize()), "43d1156080bc666971e404cf189c951d06fef76a2464cf249c93294e46e7ddfa");
 }
 
 #[test]
