@@ -54,9 +54,8 @@ impl Session<AggregateKeys> for KeySums<'_> {
 
     fn output(&mut self) -> Result<aggregate_keys::Output, Error> {
         let sums = executed(self.sums.as_ref())?;
-        let points: Vec<blst_p1> = sums.iter().filter_map(|sum| sum.ok()).collect();
-        let mut points = affine_g1(&points).into_iter();
-        Ok(sums.iter().map(|sum| sum.map(|_| points.next().map_or([0; 48], |point| encode_g1(&point)))).collect())
+        let points = affine_g1(&sums.iter().map(|sum| sum.unwrap_or_default()).collect::<Vec<_>>());
+        Ok(sums.iter().zip(&points).map(|(sum, point)| sum.map(|_| encode_g1(point))).collect())
     }
 }
 
@@ -121,9 +120,8 @@ impl Session<AggregateSignatures> for SignatureSums<'_> {
 
     fn output(&mut self) -> Result<aggregate_signatures::Output, Error> {
         let sums = executed(self.sums.as_ref())?;
-        let points: Vec<blst_p2> = sums.iter().filter_map(|sum| sum.ok()).collect();
-        let mut points = affine_g2(&points).into_iter();
-        Ok(sums.iter().map(|sum| sum.map(|_| points.next().map_or([0; 96], |point| encode_g2(&point)))).collect())
+        let points = affine_g2(&sums.iter().map(|sum| sum.unwrap_or_default()).collect::<Vec<_>>());
+        Ok(sums.iter().zip(&points).map(|(sum, point)| sum.map(|_| encode_g2(point))).collect())
     }
 }
 
