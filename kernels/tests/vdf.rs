@@ -1,5 +1,7 @@
 //! Published and independently made VDF proofs, hostile bytes, and the conformance suite of the three kernels.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::LazyLock;
 
 use proptest::prelude::*;

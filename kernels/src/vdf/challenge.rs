@@ -64,3 +64,53 @@ fn first_prime(candidate: impl Fn(u64) -> Int) -> Int {
         counter += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vdf::wire;
+
+    fn known(line: &str) -> (DiscriminantValue, u64, Int, Vec<u8>) {
+        let [seed, bits, iterations, prime, blob] = line.split(',').collect::<Vec<_>>().try_into().unwrap();
+        let seed = hex::decode(seed).unwrap().try_into().unwrap();
+        let discriminant = DiscriminantValue::from_seed(bits.parse().unwrap(), &seed).unwrap();
+        let prime = Int::from_be_bytes(&hex::decode(prime).unwrap());
+        let mut y = hex::decode(blob).unwrap();
+        y.truncate(wire::form_bytes(discriminant.bits()));
+        (discriminant, iterations.parse().unwrap(), prime, y)
+    }
+
+    fn generator_bytes(discriminant: &DiscriminantValue) -> Vec<u8> {
+        wire::encode(&discriminant.group().generator(), discriminant.bits()).unwrap()
+    }
+
+    #[test]
+    fn bound_challenges_are_those_of_the_independent_script() {
+        for line in include_str!("../../vectors/vdf/bound-264.csv").lines() {
+            let (discriminant, iterations, prime, y) = known(line);
+            let x = generator_bytes(&discriminant);
+            assert_eq!(challenge(Scheme::Bound264, &discriminant, &x, &y, iterations), prime);
+            assert_eq!(prime.bits(), 264);
+        }
+    }
+
+    #[test]
+    fn the_bound_challenge_depends_on_every_public_value_and_the_old_one_on_x_and_y_alone() {
+        let line = include_str!("../../vectors/vdf/bound-264.csv").lines().next().unwrap();
+        let (discriminant, iterations, _, y) = known(line);
+        let other = DiscriminantValue::from_seed(256, &[0; 32]).unwrap();
+        let x = generator_bytes(&discriminant);
+        let changed = |scheme, what: u32| {
+            let (mut x, mut y) = (x.clone(), y.clone());
+            x[0] ^= u8::from(what == 1);
+            y[0] ^= u8::from(what == 2);
+            let discriminant = if what == 3 { &other } else { &discriminant };
+            challenge(scheme, discriminant, &x, &y, iterations + u64::from(what == 4))
+        };
+        for what in 1..=4 {
+            assert_ne!(changed(Scheme::Bound264, what), changed(Scheme::Bound264, 0));
+            let same = changed(Scheme::Harmony128, what) == changed(Scheme::Harmony128, 0);
+            assert_eq!(same, what > 2);
+        }
+    }
+}

@@ -17,7 +17,7 @@ use super::{DiscriminantDefect, prime};
 const MODULUS: u32 = 8 * 3 * 5 * 7 * 11 * 13;
 
 static RESIDUES: LazyLock<Vec<u32>> = LazyLock::new(|| {
-    let shares_no_factor = |r: &u32| [3, 5, 7, 11, 13].iter().all(|p| r % p != 0);
+    let shares_no_factor = |r: &u32| [3, 5, 7, 11, 13].into_iter().all(|p| !r.is_multiple_of(p));
     (7..MODULUS).step_by(8).filter(shares_no_factor).collect()
 });
 

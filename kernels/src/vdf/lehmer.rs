@@ -100,8 +100,8 @@ fn bits(value: &UBig) -> usize {
 fn word_at(value: &UBig, shift: usize) -> u64 {
     let words = value.as_words();
     let word = |index: usize| words.get(index).copied().unwrap_or(0);
-    let low = word(shift / 64) >> (shift % 64);
-    if shift % 64 == 0 { low } else { low | word(shift / 64 + 1) << (64 - shift % 64) }
+    let pair = u128::from(word(shift / 64)) | u128::from(word(shift / 64 + 1)) << 64;
+    (pair >> (shift % 64)) as u64
 }
 
 #[cfg(test)]

@@ -108,22 +108,33 @@ pub(super) fn evaluate(
     let group = discriminant.group();
     let plan = Plan::new(iterations);
     let x = group.generator();
-    let mut checkpoints = Vec::new();
-    let mut y = x.clone();
-    let mut left = iterations;
-    // Both factors are bounded by T + 8 where the product matters; a saturated interval is one checkpoint.
-    let interval = u64::from(plan.digit_bits).saturating_mul(plan.interval);
-    while left > 0 {
-        checkpoints.push(y.clone());
-        let run = left.min(interval);
-        y = square_times(&group, y, run, progress)?;
-        left -= run;
-    }
+    let (y, checkpoints) = square_keeping(&group, plan, &x, iterations, progress)?;
     let mut bytes = encode(&y, discriminant)?;
     let prime = challenge(scheme, discriminant, &encode(&x, discriminant)?, &bytes, iterations);
     let proof = prove(&group, plan, &checkpoints, &prime, iterations, progress)?;
     bytes.extend(encode(&proof, discriminant)?);
     Ok(bytes)
+}
+
+/// `x` squared `iterations` times, and every power on the way that the proof needs.
+fn square_keeping(
+    group: &Group,
+    plan: Plan,
+    x: &Form,
+    iterations: u64,
+    progress: &Progress,
+) -> Result<(Form, Vec<Form>), Error> {
+    let interval = u64::from(plan.digit_bits).saturating_mul(plan.interval);
+    let mut checkpoints = Vec::new();
+    let mut power = x.clone();
+    let mut left = iterations;
+    while left > 0 {
+        checkpoints.push(power.clone());
+        let run = left.min(interval);
+        power = square_times(group, power, run, progress)?;
+        left -= run;
+    }
+    Ok((power, checkpoints))
 }
 
 fn encode(form: &Form, discriminant: &DiscriminantValue) -> Result<Vec<u8>, Error> {
@@ -237,4 +248,67 @@ pub(super) fn verify(
     let prime = challenge(scheme, discriminant, &x_bytes, &bytes[..wire::form_bytes(bits)], iterations);
     let remainder = power_of_two_modulo(iterations, &prime);
     if group.joint_power(&proof, &prime, &x, &remainder) == y { Ok(()) } else { Err(Refusal::WrongProof) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_spell_the_quotient_for_any_prime_and_base() {
+        for prime in [2u64, 3, 251, 257, 65_537, (1 << 61) - 1] {
+            for iterations in (1..40).chain([63, 64, 100, 1001]) {
+                let prime = Int::from(prime);
+                let want = Int::power_of_two(iterations as usize).div_floor(&prime);
+                for digit_bits in 1..=8 {
+                    let digits = quotient_digits(&prime, iterations, digit_bits);
+                    let base = Int::power_of_two(digit_bits as usize);
+                    let sum = digits.iter().rev().fold(Int::from(0), |sum, d| sum * &base + Int::from(u64::from(*d)));
+                    assert_eq!(sum, want, "2^{iterations} / {prime:?} in base 2^{digit_bits}");
+                }
+                let remainder = Int::power_of_two(iterations as usize).rem_floor(&prime);
+                assert_eq!(power_of_two_modulo(iterations, &prime), remainder);
+            }
+        }
+    }
+
+    #[test]
+    fn the_proof_is_the_power_by_the_quotient_under_every_plan() {
+        let discriminant = DiscriminantValue::from_seed(256, &[4; 32]).unwrap();
+        let group = discriminant.group();
+        let x = group.generator();
+        let control = Control::default();
+        for (prime, iterations) in [((1u64 << 61) - 1, 203), (65_537, 64), (3, 7)] {
+            let prime = Int::from(prime);
+            let quotient = Int::power_of_two(iterations as usize).div_floor(&prime);
+            let want = group.power(&x, &quotient);
+            for digit_bits in [1, 2, 3, 5, 8] {
+                for interval in [1, 2, 7, 1000, u64::MAX] {
+                    // A pass per digit position of the interval: the huge ones are for checkpoints alone.
+                    let plan = Plan { digit_bits, interval };
+                    let progress = Progress::new(&control, 0);
+                    let (y, checkpoints) = square_keeping(&group, plan, &x, iterations, &progress).unwrap();
+                    assert_eq!(y, group.power(&x, &Int::power_of_two(iterations as usize)));
+                    let spacing = u64::from(digit_bits).saturating_mul(interval);
+                    assert_eq!(checkpoints.len() as u64, iterations.div_ceil(spacing));
+                    if interval <= 7 {
+                        let got = prove(&group, plan, &checkpoints, &prime, iterations, &progress).unwrap();
+                        assert_eq!(got, want, "{plan:?} for T = {iterations}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn plans_are_the_cheapest_and_bound_the_checkpoints() {
+        assert_eq!(Plan::new(50_000), Plan { digit_bits: 8, interval: 1 });
+        assert_eq!(Plan::new(1), Plan { digit_bits: 1, interval: 1 });
+        for iterations in [1, 2, 100, 2000, 50_000, 1 << 20, 1 << 32, u64::MAX - 1, u64::MAX] {
+            let plan = Plan::new(iterations);
+            let digits = iterations.div_ceil(u64::from(plan.digit_bits));
+            assert!(digits.div_ceil(plan.interval) <= MAX_CHECKPOINTS);
+            assert!(evaluation_steps(iterations) >= iterations);
+        }
+    }
 }

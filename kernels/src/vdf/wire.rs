@@ -68,3 +68,48 @@ fn decode_form(group: &Group, bytes: &[u8]) -> Result<Form, FormDefect> {
     }
     Ok(form)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vdf::DiscriminantValue;
+
+    #[test]
+    fn a_form_is_129_bytes_a_coefficient_at_2048_bits() {
+        assert_eq!((coefficient_bytes(2048), form_bytes(2048), proof_bytes(2048)), (129, 258, 516));
+        assert_eq!((coefficient_bytes(256), coefficient_bytes(264)), (17, 17));
+    }
+
+    #[test]
+    fn every_reduced_form_fits_and_comes_back() {
+        for bits in [256, 264, 512] {
+            let group = DiscriminantValue::from_seed(bits, &[1; 32]).unwrap().group();
+            let mut form = group.generator();
+            for _ in 0..300 {
+                form = group.square(&form);
+                let bytes = encode(&form, bits).unwrap();
+                assert_eq!(bytes.len(), form_bytes(bits));
+                assert_eq!(decode(&group, bits, &[&bytes[..], &bytes[..]].concat()), Ok((form.clone(), form.clone())));
+            }
+        }
+    }
+
+    #[test]
+    fn a_form_of_another_discriminant_is_refused() {
+        let group = |seed| DiscriminantValue::from_seed(256, &[seed; 32]).unwrap().group();
+        let (ours, other) = (group(1), group(2));
+        let power = |group: &Group| encode(&group.power(&group.generator(), &Int::power_of_two(300)), 256).unwrap();
+        let bytes = [power(&ours), power(&other)].concat();
+        let refusal = Refusal::Form { part: Part::Proof, defect: FormDefect::OtherDiscriminant };
+        assert_eq!(decode(&ours, 256, &bytes), Err(refusal));
+    }
+
+    #[test]
+    fn of_the_two_reduced_looking_forms_with_equal_outer_coefficients_one_is_accepted() {
+        // a = c: 4a² - b² = |D| = (2a - b)(2a + b), so such forms exist for composite |D| only; -15 = (2, ±1, 2).
+        let group = Group::new(-Int::from(15));
+        let form = |b: &[u8]| decode_form(&group, &[&[0, 2], b].concat());
+        assert_eq!(form(&[0, 1]), Ok(group.generator()));
+        assert_eq!(form(&[0xff, 0xff]), Err(FormDefect::WrongSign));
+    }
+}
