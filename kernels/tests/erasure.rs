@@ -81,7 +81,7 @@ fn reconstruct_conforms_on_every_backend_from_no_loss_to_the_most() {
     for (data_chunks, parity_chunks) in SHAPES {
         let most = data_chunks.min(parity_chunks);
         for chunk_bytes in CHUNK_BYTES {
-            let mut losses = vec![0, 1, most / 2, most];
+            let mut losses = if chunk_bytes == 65 { vec![0, 1, most / 2, most] } else { vec![most] };
             losses.dedup();
             for missing in losses {
                 shapes.push(ReconstructParams { code: CODE, data_chunks, parity_chunks, chunk_bytes, missing });
