@@ -1,0 +1,3 @@
+//! Carries bytes between validators and knows no phase of the protocol.
+
+pub mod sim;
