@@ -116,3 +116,6 @@ fn join(indices: &[ValidatorIndex]) -> String {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+//! Carries bytes between validators and knows no phase of the protocol.
+
+pub mod sim;
