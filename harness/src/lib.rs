@@ -4,4 +4,5 @@
 
 pub mod block;
 pub mod fbft;
+pub mod ledger;
 pub mod types;
