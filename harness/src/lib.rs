@@ -5,4 +5,5 @@
 pub mod block;
 pub mod fbft;
 pub mod ledger;
+pub mod propagation;
 pub mod types;

@@ -78,7 +78,7 @@ impl ChunkMessage {
         chunk_bytes.saturating_add(FIXED_BYTES + 32 * proof_len(MAX_LEAVES))
     }
 
-    /// Reads a message whose chunk has at most `chunk_bytes`. Never allocates more than the input's length.
+    /// Reads a message whose chunk has at most `chunk_bytes`. A false length costs at most the 1 MiB that borsh takes at first.
     ///
     /// # Errors
     ///
@@ -123,8 +123,14 @@ mod tests {
     #[test]
     fn chunks_and_proofs_over_the_bounds_are_refused() {
         assert!(ChunkMessage::decode(&message(vec![0; 10], 16).encode(), 10).is_ok());
-        assert!(matches!(ChunkMessage::decode(&message(vec![0; 11], 16).encode(), 10), Err(MessageError::TooLong { .. })));
-        assert!(matches!(ChunkMessage::decode(&message(vec![0; 11], 0).encode(), 10), Err(MessageError::TooLong { .. })));
+        assert!(matches!(
+            ChunkMessage::decode(&message(vec![0; 11], 16).encode(), 10),
+            Err(MessageError::TooLong { .. })
+        ));
+        assert!(matches!(
+            ChunkMessage::decode(&message(vec![0; 11], 0).encode(), 10),
+            Err(MessageError::TooLong { .. })
+        ));
         assert_eq!(ChunkMessage::decode(&message(vec![], 17).encode(), 99), Err(MessageError::Proof(17)));
     }
 
