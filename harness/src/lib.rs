@@ -4,5 +4,7 @@
 
 pub mod block;
 pub mod fbft;
+pub mod ledger;
 pub mod net;
+pub mod propagation;
 pub mod types;
