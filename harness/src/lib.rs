@@ -3,5 +3,6 @@
 //! Data flows one way: `config -> plan -> measure | node -> record -> report`.
 
 pub mod block;
+pub mod config;
 pub mod fbft;
 pub mod types;
