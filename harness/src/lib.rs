@@ -5,4 +5,5 @@
 pub mod block;
 pub mod config;
 pub mod fbft;
+pub mod record;
 pub mod types;
