@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use shardmark_kernels::backend::BackendId;
 
 use crate::fbft::committee::Votes;
+use crate::net::{Congestion, FrameLimits, TransportConfig};
 use crate::types::{ChainId, ShardId};
 
 /// The only value of `schema` that this version reads.
@@ -164,6 +165,8 @@ pub struct Workload {
     pub pool_transactions: u32,
     /// Most bytes in a validator's pool; more are rejected.
     pub pool_bytes: Size,
+    /// Most transfers of one account that a pool holds behind a missing nonce; more are rejected.
+    pub pool_queued_per_account: u32,
     /// Age at which a transaction that is in no block is dropped and counted as expired.
     pub expiry: Span,
     /// Recovered senders that a validator remembers from admission to the block check; 0 recovers every sender twice.
@@ -272,19 +275,6 @@ pub struct Transport {
     pub queue_bytes: Size,
 }
 
-/// Congestion controller.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Congestion {
-    /// RFC 9438, quinn's default: slow on lossy links.
-    #[default]
-    Cubic,
-    /// RFC 9002.
-    NewReno,
-    /// Bandwidth and RTT model; experimental in quinn.
-    Bbr,
-}
-
 /// Runs the same seed and load on several backends.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -377,6 +367,29 @@ impl Config {
     }
 }
 
+impl Transport {
+    /// The same in the transport's own type. Frame limits are the transport's: they follow from the message formats.
+    pub fn settings(&self) -> TransportConfig {
+        TransportConfig {
+            congestion: self.congestion,
+            initial_window: self.initial_window.0,
+            send_window: self.send_window.0,
+            receive_window: self.receive_window.0,
+            stream_receive_window: self.stream_receive_window.0,
+            initial_mtu: self.initial_mtu,
+            mtu_discovery: self.mtu_discovery,
+            max_mtu: self.max_mtu,
+            gso: self.gso,
+            udp_send_buffer: self.udp_send_buffer.0,
+            udp_receive_buffer: self.udp_receive_buffer.0,
+            idle_timeout: self.idle_timeout.as_millis(),
+            keep_alive: self.keep_alive.as_millis(),
+            queue_bytes: self.queue_bytes.0,
+            max_frame_bytes: FrameLimits::default(),
+        }
+    }
+}
+
 impl Default for Cluster {
     fn default() -> Self {
         Self {
@@ -421,6 +434,7 @@ impl Default for Workload {
             transaction_bytes: Size(512),
             pool_transactions: 100_000,
             pool_bytes: Size::mib(64),
+            pool_queued_per_account: 1024,
             expiry: Span::from_secs(60),
             sender_cache: 200_000,
         }

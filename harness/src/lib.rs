@@ -5,5 +5,6 @@
 pub mod block;
 pub mod config;
 pub mod fbft;
+pub mod net;
 pub mod record;
 pub mod types;

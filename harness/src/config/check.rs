@@ -2,6 +2,10 @@
 
 use super::{Config, Launcher, PropagationMode, SCHEMA, Span};
 
+/// The ledger's own header inside an opaque payload.
+const MIN_PAYLOAD_BYTES: u64 = 16;
+/// Longest opaque payload of the ledger.
+const MAX_PAYLOAD_BYTES: u64 = 128 << 10;
 /// Largest `consensus.block_bytes`: what one frame of the transport carries (8 MiB), less room for the rest of it.
 const MAX_BLOCK_BYTES: u64 = 7 << 20;
 /// Arrivals that one schedule may hold.
@@ -119,8 +123,8 @@ impl Config {
             workload.accounts
         );
         refuse!(
-            !(16..=64 << 10).contains(&workload.transaction_bytes.0),
-            "workload.transaction_bytes is {}, expected 16B to 64KiB",
+            !(MIN_PAYLOAD_BYTES..=MAX_PAYLOAD_BYTES).contains(&workload.transaction_bytes.0),
+            "workload.transaction_bytes is {}, expected 16B to 128KiB",
             workload.transaction_bytes
         );
         refuse!(
@@ -136,6 +140,7 @@ impl Config {
             workload.pool_bytes,
             self.consensus.block_bytes
         );
+        refuse!(workload.pool_queued_per_account > 1 << 20, "workload.pool_queued_per_account is above 1048576");
         refuse!(
             workload.expiry <= self.consensus.block_time,
             "workload.expiry is {}: it must be above one block time, {}",
@@ -215,27 +220,13 @@ impl Config {
     }
 
     fn check_transport(&self) -> Result<(), String> {
-        let transport = &self.transport;
-        refuse!(
-            transport.initial_mtu < 1200 || transport.max_mtu < transport.initial_mtu,
-            "transport.initial_mtu is {} and max_mtu {}, expected 1200 <= initial_mtu <= max_mtu",
-            transport.initial_mtu,
-            transport.max_mtu
-        );
-        for (key, size) in [("send_window", transport.send_window), ("receive_window", transport.receive_window)] {
-            refuse!(
-                size.0 < 4 * transport.stream_receive_window.0,
-                "transport.{key} is {size}: below four stream_receive_window of {}, a full lane would block votes",
-                transport.stream_receive_window
-            );
+        // Below a millisecond the transport cannot tell it from zero.
+        for (key, span) in
+            [("keep_alive", self.transport.keep_alive), ("idle_timeout", self.transport.idle_timeout)]
+        {
+            refuse!(span < Span::from_millis(1), "transport.{key} is {span}, expected at least 1ms");
         }
-        refuse!(
-            transport.keep_alive >= transport.idle_timeout || transport.keep_alive < Span::from_millis(1),
-            "transport.keep_alive is {}, expected 1ms to below idle_timeout {}",
-            transport.keep_alive,
-            transport.idle_timeout
-        );
-        Ok(())
+        self.transport.settings().check().map_err(|error| format!("transport: {error}"))
     }
 }
 
@@ -283,6 +274,8 @@ mod tests {
             "transport.max_mtu=1000",
             "transport.send_window=8MiB",
             "transport.keep_alive=10s",
+            "transport.keep_alive=1ns",
+            "transport.queue_bytes=1MiB",
         ] {
             let message = refused(&[setting]);
             let key = setting.split('=').next().unwrap();
@@ -321,6 +314,11 @@ mod tests {
         }
         let whole = accepted(&["propagation.mode=whole-block"]).chunks();
         assert_eq!((whole.data, whole.parity), (1, 0));
+    }
+
+    #[test]
+    fn the_transports_defaults_are_its_own() {
+        assert_eq!(accepted(&[]).transport.settings(), crate::net::TransportConfig::default());
     }
 
     #[test]

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Everything CI checks, in the order of cheapness: format, lints, docs, tests, then the smoke run end to end.
+# Usage: scripts/check.sh [--no-run]     needs: a Rust toolchain with rustfmt and clippy, a C compiler
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+for tool in cargo rustfmt cargo-clippy cc; do
+  command -v "$tool" >/dev/null || { echo "error: $tool is missing: run scripts/provision.sh" >&2; exit 4; }
+done
+
+step() { printf '\n== %s (%ss)\n' "$1" "$SECONDS"; }
+
+step "format";  cargo fmt --all --check
+step "lints";   cargo clippy --workspace --all-targets --locked -- -D warnings
+step "docs";    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+step "tests";   cargo test --locked
+if [ "${1:-}" != "--no-run" ]; then
+  step "smoke run"
+  out=$(mktemp -d)
+  trap 'rm -rf "$out"' EXIT
+  cargo run --release --locked -- run bench-configs/smoke.toml --out "$out/smoke"
+  cargo run --release --locked -- check "$out/smoke"
+fi
+step "done"
