@@ -1,1 +1,249 @@
-//! Under construction in the next commit.
+//! Verifiable delay functions: class-group Wesolowski in Harmony's wire format.
+//!
+//! | kernel | input | output |
+//! |---|---|---|
+//! | [`Evaluate`] `vdf/evaluate` | seeds, iterations | `y` then proof per seed |
+//! | [`Verify`] `vdf/verify` | seed, iterations, `y` then proof | a verdict per proof, with its reason |
+//! | [`Discriminant`] `vdf/discriminant` | seeds | the discriminant's magnitude per seed |
+//!
+//! [`evaluate`] and [`verify`] are the same computation for one instance. A VDF is sequential by design: threads and
+//! batches raise the number of instances per second, never the speed of one.
+//!
+//! `form.rs` is the class group over the integers of `integer.rs` and the partial Euclid of `lehmer.rs`;
+//! `discriminant.rs` and `challenge.rs` derive primes (`prime.rs`); `wesolowski.rs` proves and verifies; `wire.rs` is the
+//! strict codec; `naive.rs` is the oracle of [`crate::backend::Kernel::check`]. Formats and soundness: `README.md`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::backend::{Control, Error};
+
+mod challenge;
+mod cpu;
+mod discriminant;
+mod evaluate;
+mod form;
+mod integer;
+mod lehmer;
+mod naive;
+mod prime;
+mod search;
+mod verify;
+mod wesolowski;
+mod wire;
+
+pub use discriminant::DiscriminantValue;
+pub use evaluate::{Evaluate, EvaluateInput, EvaluateParams, EvaluateSetup};
+pub use search::{Discriminant, DiscriminantParams, DiscriminantSetup};
+pub use verify::{Verify, VerifyItem, VerifyParams, VerifySetup};
+
+/// How the challenge prime is derived. Part of a result's identity: proofs of one scheme are never those of another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Scheme {
+    /// Harmony's and POA's rule: 128 bits over `x` and `y`. Binds neither discriminant nor iterations.
+    #[serde(rename = "harmony-128")]
+    Harmony128,
+    /// 264 bits over tag, discriminant, `x`, `y` and iterations.
+    #[default]
+    #[serde(rename = "bound-264")]
+    Bound264,
+}
+
+impl Scheme {
+    /// Every scheme.
+    pub const ALL: [Scheme; 2] = [Self::Harmony128, Self::Bound264];
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Harmony128 => "harmony-128",
+            Self::Bound264 => "bound-264",
+        })
+    }
+}
+
+impl FromStr for Scheme {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|scheme| scheme.to_string() == name)
+            .ok_or_else(|| format!("unknown scheme `{name}`: one of harmony-128, bound-264"))
+    }
+}
+
+/// Which of the two forms of a proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `y`.
+    Output,
+    /// The proof.
+    Proof,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Output => "output",
+            Self::Proof => "proof",
+        })
+    }
+}
+
+/// Why bytes are not the encoding of a form, in the order of the checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FormDefect {
+    /// `a <= 0`.
+    #[error("the first coefficient is not positive")]
+    NotPositive,
+    /// `b` is even.
+    #[error("the middle coefficient is even")]
+    EvenMiddle,
+    /// Not `|b| <= a <= c`.
+    #[error("the form is not reduced")]
+    NotReduced,
+    /// `4a` does not divide `b² - D`.
+    #[error("the form has another discriminant")]
+    OtherDiscriminant,
+    /// `b < 0` where `|b| = a` or `a = c`.
+    #[error("the middle coefficient has the wrong sign")]
+    WrongSign,
+}
+
+/// Why a number is not a discriminant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DiscriminantDefect {
+    /// The size is not a multiple of 8 from 256 to 4096.
+    #[error("{0} discriminant bits: a multiple of 8 from 256 to 4096 is allowed")]
+    Bits(u32),
+    /// Another number of bytes.
+    #[error("a discriminant of {got} bytes, want {want}")]
+    Length {
+        /// What came.
+        got: usize,
+        /// What the size demands.
+        want: usize,
+    },
+    /// The top bit is not set.
+    #[error("the discriminant is shorter than its size")]
+    NotFullLength,
+    /// `|D|` is not 7 modulo 8.
+    #[error("the discriminant's magnitude is not 7 modulo 8")]
+    NotSevenModuloEight,
+    /// `|D|` is not prime.
+    #[error("the discriminant is composite")]
+    Composite,
+    /// The seed's progression holds no prime of this size.
+    #[error("the seed gives no discriminant of this size")]
+    NoneForSeed,
+}
+
+/// Why a proof is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// 0 iterations prove nothing.
+    #[error("at least one iteration is required")]
+    NoIterations,
+    /// There is no discriminant for the statement.
+    #[error("{0}")]
+    Discriminant(#[from] DiscriminantDefect),
+    /// The setup holds discriminants, but none for this seed.
+    #[error("the setup holds no discriminant for the seed")]
+    UnknownSeed,
+    /// Another number of bytes.
+    #[error("{got} bytes, want {want}")]
+    Length {
+        /// What came.
+        got: usize,
+        /// What the discriminant's size demands.
+        want: usize,
+    },
+    /// A form's bytes are not canonical.
+    #[error("{part}: {defect}")]
+    Form {
+        /// Which form.
+        part: Part,
+        /// The first rule that it breaks.
+        defect: FormDefect,
+    },
+    /// The forms are well made, and `proof^B x^r` is not `y`.
+    #[error("the proof does not show the output")]
+    WrongProof,
+}
+
+/// Evaluates one instance: `y` then proof, `4 (discriminant_bits + 16) / 16` bytes (516 at 2048 bits).
+///
+/// # Errors
+///
+/// [`Error::InvalidInput`] for a size that is not allowed or 0 iterations, [`Error::Cancelled`].
+pub fn evaluate(
+    scheme: Scheme,
+    discriminant_bits: u32,
+    seed: &[u8; 32],
+    iterations: u64,
+    control: &Control,
+) -> Result<Vec<u8>, Error> {
+    let discriminant = DiscriminantValue::from_seed(discriminant_bits, seed).map_err(invalid)?;
+    control.check()?;
+    let progress = wesolowski::Progress::new(control, wesolowski::evaluation_steps(iterations));
+    wesolowski::evaluate(scheme, &discriminant, iterations, &progress)
+}
+
+/// Verifies one instance, its discriminant derived from the seed.
+///
+/// # Errors
+///
+/// Why it is refused.
+pub fn verify(
+    scheme: Scheme,
+    discriminant_bits: u32,
+    seed: &[u8; 32],
+    iterations: u64,
+    proof: &[u8],
+) -> Result<(), Refusal> {
+    discriminant::check_bits(discriminant_bits)?;
+    // The length costs nothing, the discriminant most of the time.
+    let want = wire::proof_bytes(discriminant_bits);
+    if proof.len() != want {
+        return Err(Refusal::Length { got: proof.len(), want });
+    }
+    if iterations == 0 {
+        return Err(Refusal::NoIterations);
+    }
+    verify_with(scheme, &DiscriminantValue::from_seed(discriminant_bits, seed)?, iterations, proof)
+}
+
+/// Verifies one instance under a known discriminant.
+///
+/// # Errors
+///
+/// Why it is refused.
+pub fn verify_with(
+    scheme: Scheme,
+    discriminant: &DiscriminantValue,
+    iterations: u64,
+    proof: &[u8],
+) -> Result<(), Refusal> {
+    wesolowski::verify(scheme, discriminant, iterations, proof)
+}
+
+/// The sequential part of an evaluation alone: the generator squared `iterations` times, as encoded in `y`.
+///
+/// # Errors
+///
+/// [`Error::Cancelled`].
+pub fn square_chain(discriminant: &DiscriminantValue, iterations: u64, control: &Control) -> Result<Vec<u8>, Error> {
+    let group = discriminant.group();
+    let progress = wesolowski::Progress::new(control, iterations);
+    let y = wesolowski::square_times(&group, group.generator(), iterations, &progress)?;
+    wire::encode(&y, discriminant.bits())
+        .ok_or_else(|| Error::InvalidInput("the form does not fit the wire format".into()))
+}
+
+fn invalid(reason: impl fmt::Display) -> Error {
+    Error::InvalidInput(reason.to_string())
+}
