@@ -3,8 +3,10 @@
 //! Data flows one way: `config -> plan -> measure | node -> record -> report`.
 
 pub mod block;
+pub mod config;
 pub mod fbft;
 pub mod ledger;
 pub mod net;
 pub mod propagation;
+pub mod record;
 pub mod types;
