@@ -34,6 +34,7 @@ mod inbox;
 mod lane;
 mod queue;
 mod session;
+pub mod sim;
 mod stats;
 mod tls;
 
@@ -116,6 +117,3 @@ fn join(indices: &[ValidatorIndex]) -> String {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-//! Carries bytes between validators and knows no phase of the protocol.
-
-pub mod sim;
