@@ -53,6 +53,7 @@ pub enum Failure {
     Fork { block_num: BlockNum },
     Contradiction { node: usize, what: String },
     NotDurable { node: usize, what: String },
+    Accused { node: usize, by: usize, reason: Refusal },
     Stuck { node: usize, block_num: BlockNum, view_id: ViewId },
 }
 
@@ -454,7 +455,14 @@ impl World {
             Action::Behind { from, block_num } => self.net.send(index, usize::from(from.0), Packet::Ask(block_num)),
             Action::PeerBehind { to, block_num } => self.certify(index, usize::from(to.0), block_num),
             Action::WakeAt(at) => self.net.schedule(index, at, Packet::Tick(life)),
-            Action::Note(Note::Refused { reason, .. }) => *self.summary.refused.entry(reason).or_default() += 1,
+            Action::Note(Note::Refused { from, reason }) => {
+                *self.summary.refused.entry(reason).or_default() += 1;
+                let node = usize::from(from.0);
+                let honest = |node: usize| self.setup.behaviours[node] == Behaviour::Honest;
+                if reason.is_offence() && honest(node) && honest(index) {
+                    self.failure = Some(Failure::Accused { node, by: index, reason });
+                }
+            }
             Action::Note(Note::Equivocation { .. }) => self.summary.equivocations += 1,
             Action::Note(Note::Final(at)) => self.summary.views = self.summary.views.max(at.view_id.0),
             Action::Note(_) => {}
