@@ -316,10 +316,18 @@ fn a_second_proposal_in_a_view_is_an_equivocation() {
 #[test]
 fn a_validator_does_not_commit_to_another_block_than_it_prepared_in_the_view() {
     let bench = Bench::new(&[1; 4]);
-    let (mut replica, _, _) = prepared_once(&bench, 3);
-    let other = bench.header(0, 2);
-    bench.feed(&mut replica, 0, 0, bench.prepared(0, &other));
-    assert!(sent(&available(&mut replica, &other)).is_empty());
+    let (known, other) = (bench.header(0, 1), bench.header(1, 2));
+    for (prepared, commits) in [(known.hash(), 1), (other.hash(), 0)] {
+        let mut saved = SafetyRecord::new(BlockNum(1));
+        saved.view_id = ViewId(1);
+        saved.prepare = Some(Cast { view_id: ViewId(1), block_hash: prepared });
+        saved.lock = Some((bench.certificate(&[0, 1, 2], Phase::Prepare, 0, &known), known.clone()));
+        let (mut replica, _) = bench.restarted(3, genesis(), Some(saved));
+        bench.feed(&mut replica, 0, 1, bench.prepared(1, &known));
+        let out = available(&mut replica, &known);
+        let sent = sent(&out);
+        assert_eq!(sent.iter().filter(|message| matches!(message, Message::Commit(_))).count(), commits, "{out:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Whole committees under loss, delay, restarts and faulty members. A failing seed is printed and replays alone:
-//! `SHARDMARK_SEED=17 cargo test -p shardmark --lib fbft::tests::simulation`. `SHARDMARK_SEEDS=2000` runs more of them.
+//! `SHARDMARK_SEED=17 cargo test -p shardmark --lib fbft::tests::simulation`. `SHARDMARK_SEEDS=2000` runs more of them, and
+//! `SHARDMARK_BLS_SEEDS=20` more of those on real signatures.
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -10,11 +11,11 @@ use crate::fbft::api::Planted;
 use crate::fbft::committee::Votes;
 use crate::net::sim::Link;
 
-fn seeds(default: u64) -> std::ops::Range<u64> {
+fn seeds(count: &str, default: u64) -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().and_then(|text: String| text.parse::<u64>().ok());
     match number("SHARDMARK_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("SHARDMARK_SEEDS").unwrap_or(default),
+        None => 0..number(count).unwrap_or(default),
     }
 }
 
@@ -31,6 +32,7 @@ fn calm(n: usize) -> Setup {
         partitions: false,
         outages: false,
         heal_at: 3000,
+        bls: false,
         strict: true,
     }
 }
@@ -91,25 +93,36 @@ fn per_key_votes_finalize_as_per_validator_votes_do() {
     }
 }
 
+/// Runs storms and prints the worst that happened in them.
+fn weather(n: usize, seeds: std::ops::Range<u64>, bls: bool) {
+    let mut worst = Summary::default();
+    for seed in seeds {
+        let setup = Setup { bls, ..stormy(seed, n) };
+        let summary = World::new(setup.clone()).run();
+        let summary = summary.unwrap_or_else(|failure| panic!("SHARDMARK_SEED={seed} n={n}: {failure:?}\n{setup:#?}"));
+        worst.blocks += summary.blocks;
+        worst.restarts += summary.restarts;
+        worst.equivocations += summary.equivocations;
+        worst.views = worst.views.max(summary.views);
+        worst.healed_after_ms = worst.healed_after_ms.max(summary.healed_after_ms);
+        for (reason, count) in summary.refused {
+            *worst.refused.entry(reason).or_default() += count;
+        }
+    }
+    println!("n={n} bls={bls}: at most {} view changes in a row; {worst:?}", worst.views);
+}
+
 #[test]
 fn no_storm_makes_two_blocks_final_or_outlasts_ten_view_timeouts() {
     for n in [4, 7, 10] {
-        let mut worst = Summary::default();
-        for seed in seeds(60) {
-            let setup = stormy(seed, n);
-            let summary = World::new(setup.clone()).run();
-            let summary =
-                summary.unwrap_or_else(|failure| panic!("SHARDMARK_SEED={seed} n={n}: {failure:?}\n{setup:#?}"));
-            worst.blocks += summary.blocks;
-            worst.restarts += summary.restarts;
-            worst.equivocations += summary.equivocations;
-            worst.views = worst.views.max(summary.views);
-            worst.healed_after_ms = worst.healed_after_ms.max(summary.healed_after_ms);
-            for (reason, count) in summary.refused {
-                *worst.refused.entry(reason).or_default() += count;
-            }
-        }
-        println!("n={n}: {worst:?}");
+        weather(n, seeds("SHARDMARK_SEEDS", 60), false);
+    }
+}
+
+#[test]
+fn storms_on_real_signatures_end_as_well() {
+    for n in [4, 7, 10] {
+        weather(n, seeds("SHARDMARK_BLS_SEEDS", 1), true);
     }
 }
 
@@ -174,7 +187,7 @@ fn an_unchecked_choice_of_a_new_view_is_caught() {
 #[test]
 fn the_storms_of_the_planted_faults_break_nothing_without_them() {
     for behaviour in [Behaviour::Equivocating, Behaviour::Silent, Behaviour::Withholding, Behaviour::Lying] {
-        for seed in seeds(15) {
+        for seed in seeds("SHARDMARK_SEEDS", 15) {
             let setup = Setup { crash_per_mille: 5, outages: true, ..with_one(behaviour)(seed) };
             let result = World::new(setup).run();
             result.unwrap_or_else(|failure| panic!("SHARDMARK_SEED={seed} {behaviour:?}: {failure:?}"));

@@ -43,6 +43,8 @@ pub struct Setup {
     /// Whether all lose power at once now and then.
     pub outages: bool,
     pub heal_at: Millis,
+    /// Real signatures instead of keyed hashes.
+    pub bls: bool,
     /// Whether durability is checked at every message, or only what comes of it.
     pub strict: bool,
 }
@@ -119,14 +121,18 @@ pub struct World {
 
 impl World {
     pub fn new(setup: Setup) -> Self {
-        let (signers, keys) = HashCrypto::committee(setup.seed, &setup.slots);
-        let mut committee = Committee::new(ChainId(7), ShardId(0), keys).unwrap();
+        let (mut committee, signers) = if setup.bls {
+            crate::fbft::bls::tests::committee(&setup.slots)
+        } else {
+            let (signers, keys) = HashCrypto::committee(setup.seed, &setup.slots);
+            let signers = signers.into_iter().map(|signer| -> Arc<dyn Crypto> { Arc::new(signer) });
+            (Committee::new(ChainId(7), ShardId(0), keys).unwrap(), signers.collect())
+        };
         if setup.planted == Some(Planted::QuorumMinusOne) {
             committee = committee.with_quorum_minus_one();
         }
         let committee = Arc::new(committee);
-        let nodes = signers.into_iter().enumerate().map(|(index, signer)| {
-            let mut crypto: Arc<dyn Crypto> = Arc::new(signer);
+        let nodes = signers.into_iter().enumerate().map(|(index, mut crypto)| {
             if setup.planted == Some(Planted::ViewUnsigned) {
                 crypto = Arc::new(ViewBlind(crypto));
             }
