@@ -1,5 +1,7 @@
 //! The transport over real sockets on loopback: honest traffic, hostile peers, and peers that come and go.
 
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests, and these helpers are part of them")]
+
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -526,7 +528,7 @@ async fn shutdown_flushes_the_queues_and_the_peer_reads_everything() {
     nodes[1].0.send(index(0), Lane::Chunks, vec![1]).unwrap();
     let started = Instant::now();
     assert_eq!(nodes[1].0.shutdown(PATIENCE).await, 1);
-    assert!(started.elapsed() < PATIENCE / 2);
+    assert!(started.elapsed() < Duration::from_secs(2));
 }
 
 /// A node in a runtime of its own, which can be killed: nothing is flushed, nobody is told.
