@@ -109,6 +109,9 @@ struct Impostor {
     _endpoint: quinn::Endpoint,
 }
 
+/// DER.
+type CertificateAndKey<'a> = (&'a [u8], &'a [u8]);
+
 #[derive(Debug)]
 struct Gullible;
 
@@ -149,7 +152,11 @@ impl ServerCertVerifier for Gullible {
 
 impl Impostor {
     /// Dials with this certificate and key, or with none. An error is the dialled side's refusal.
-    async fn dial(to: SocketAddr, pair: Option<(&[u8], &[u8])>, alpn: &[u8]) -> Result<Self, quinn::ConnectionError> {
+    async fn dial(
+        to: SocketAddr,
+        pair: Option<CertificateAndKey<'_>>,
+        alpn: &[u8],
+    ) -> Result<Self, quinn::ConnectionError> {
         let builder = rustls::ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
@@ -285,7 +292,7 @@ async fn strangers_are_refused_in_the_handshake_and_counted() {
     let mut nodes = committee.start_all();
     connected(&nodes).await;
     let (stranger, zero, one) = (Identity::generate().unwrap(), &committee.identities[0], &committee.identities[1]);
-    let attempts: [(Option<(&[u8], &[u8])>, &[u8]); 5] = [
+    let attempts: [(Option<CertificateAndKey<'_>>, &[u8]); 5] = [
         (Some((stranger.certificate(), stranger.private_key())), b"shardmark/1"),
         (None, b"shardmark/1"),
         // A pinned certificate without its key: the signature gives it away.
@@ -508,6 +515,37 @@ async fn what_is_queued_for_an_absent_peer_leaves_when_it_comes() {
     for i in 0..5 {
         assert_eq!(&receive(&mut inbox).await.bytes[..], [i]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_lost_connection_did_not_take_leaves_on_the_next_one() {
+    const FRAME: usize = 500_000;
+    let mut committee = Committee::bind(2, &TransportConfig::default());
+    let (node, _inbox) = committee.start(1);
+    let first = Impostor::dial_as(committee.address(1), &committee.identities[0]).await;
+    for i in 0..10 {
+        node.send(index(0), Lane::Chunks, vec![i; FRAME]).unwrap();
+    }
+    // The impostor does not read: its window of 1.25 MB (quinn's default) takes two frames and half of the third.
+    until("the window to fill", || peer_stats(&node, 0).link.udp_bytes_sent > 1_250_000).await;
+    assert_eq!(peer_stats(&node, 0).lanes.chunks.frames_sent, 2);
+    first.connection.close(0u32.into(), b"gone");
+
+    let second = Impostor::dial_as(committee.address(1), &committee.identities[0]).await;
+    let mut stream = loop {
+        let mut stream = timeout(PATIENCE, second.connection.accept_uni()).await.unwrap().unwrap();
+        let mut tag = [0];
+        stream.read_exact(&mut tag).await.unwrap();
+        if tag[0] == 1 {
+            break stream;
+        }
+    };
+    let mut frame = vec![0; 4 + FRAME];
+    for i in 2..10 {
+        stream.read_exact(&mut frame).await.unwrap();
+        assert!(frame[..4] == (FRAME as u32).to_be_bytes() && frame[4..].iter().all(|byte| *byte == i), "frame {i}");
+    }
+    assert_eq!(peer_stats(&node, 0).lanes.chunks.frames_sent, 10);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
