@@ -112,7 +112,8 @@ pub enum Event {
         /// Which block.
         block_hash: Hash,
     },
-    /// Body and header contradict one another.
+    /// A body that encodes to the header's chunk root contradicts the header, or no encoding of `data_chunks` chunks that the
+    /// root holds gives that root again. Final, so never said of a body that merely is not this block's.
     Invalid {
         /// Which block.
         block_hash: Hash,
@@ -158,7 +159,7 @@ pub enum Action {
     },
     /// Send the chunks of a block just built to all. Never asked for a block proposed again: its holders are asked for it.
     Distribute {
-        /// The block.
+        /// The block, as it was built.
         header: Header,
     },
     /// The block is final. Must be durable before a later record is.
@@ -182,7 +183,7 @@ pub enum Action {
         /// The height it works on.
         block_num: BlockNum,
     },
-    /// Send [`Event::Tick`] at this time; replaces the time before.
+    /// Send [`Event::Tick`] at this time; replaces the time before. A tick that came earlier does not use it up.
     WakeAt(Millis),
     /// For the report.
     Note(Note),

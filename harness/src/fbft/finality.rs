@@ -1,7 +1,7 @@
 //! How a block becomes final here, what comes after its quorum, and the step to the next height.
 
 use crate::block::Header;
-use crate::fbft::api::{Action, Note, Tip};
+use crate::fbft::api::{Action, At, Note, Tip};
 use crate::fbft::bitmap::SignerBitmap;
 use crate::fbft::certificate::{Certificate, Phase, QuorumCertificate};
 use crate::fbft::leader::Tally;
@@ -217,11 +217,7 @@ impl Replica {
         if late.tally.power() < u64::from(self.config.committee.slots()) {
             return;
         }
-        let at = crate::fbft::api::At {
-            block_num: self.tip.block_num,
-            view_id: late.view_id,
-            block_hash: Some(self.tip.hash),
-        };
+        let at = At { block_num: self.tip.block_num, view_id: late.view_id, block_hash: Some(self.tip.hash) };
         out.push(Action::Note(Note::CommitAll(at)));
         let to = self.leader();
         if to != self.config.me

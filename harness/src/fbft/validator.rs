@@ -1,7 +1,10 @@
 //! What every validator does in a view: accept one justified proposal, vote twice, keep the highest prepared certificate.
 
 use crate::block::Header;
+#[cfg(test)]
+use crate::fbft::api::Planted;
 use crate::fbft::api::{Action, Note};
+use crate::fbft::bitmap::SignerBitmap;
 use crate::fbft::certificate::{Certificate, QuorumCertificate};
 use crate::fbft::committee::Votes;
 use crate::fbft::crypto::{Kind, payload};
@@ -93,7 +96,7 @@ impl Replica {
             return Ok(());
         }
         #[cfg(test)]
-        if self.view.basis.is_some() && self.config.plants(crate::fbft::api::Planted::NewViewChoiceUnchecked) {
+        if self.view.basis.is_some() && self.config.plants(Planted::NewViewChoiceUnchecked) {
             return Ok(());
         }
         match &self.view.basis {
@@ -229,7 +232,7 @@ impl Replica {
             Votes::PerValidator => vec![&slots],
         };
         for group in groups {
-            let signers = crate::fbft::bitmap::SignerBitmap::of(committee.slots(), group.iter().copied());
+            let signers = SignerBitmap::of(committee.slots(), group.iter().copied());
             let vote = Vote {
                 block_num,
                 view_id,

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::rules::Bench;
+use super::bench::Bench;
 use crate::fbft::certificate::Phase;
 use crate::fbft::message::{Envelope, MAX_ENVELOPE_BYTES, Message};
 use crate::fbft::refusal::Refusal;
