@@ -10,6 +10,7 @@ pub mod environment;
 pub mod fbft;
 pub mod ledger;
 pub mod load;
+pub mod measure;
 pub mod net;
 pub mod node;
 pub mod plan;
