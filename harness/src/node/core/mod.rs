@@ -16,6 +16,7 @@ use bytes::Bytes;
 use shardmark_kernels::backend::Control;
 
 use crate::beacon::Beacon;
+use crate::fbft::certificate::{Phase, QuorumCertificate};
 use crate::fbft::committee::Committee;
 use crate::fbft::crypto::Crypto;
 use crate::fbft::message::Envelope;
@@ -215,6 +216,11 @@ impl Core {
         let mut actions = Vec::new();
         for (header, seal) in recovered.blocks {
             let hash = header.hash();
+            let follows = header.parent == tip.hash && Some(header.block_num.0) == tip.block_num.0.checked_add(1);
+            let sealed = seal.phase == Phase::Commit && seal.block_num == header.block_num && seal.block_hash == hash;
+            if !follows || !sealed {
+                return Err(format!("journal: block {} does not follow the one before or has another's seal", header.block_num));
+            }
             let body = store.body(&hash).ok_or_else(|| format!("journal: block {} has no body", header.block_num))?;
             let body = checker.check_body(body).map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
             let execution = ledger.execute(&body).map_err(|e| format!("journal: block {}: {e}", header.block_num))?;
@@ -226,7 +232,7 @@ impl Core {
                 beacon.on_final(&header, now).map_err(|want| format!("journal: the beacon is at block {want}"))?;
             }
             previous_output = header.beacon.vrf_output;
-            let seal = crate::fbft::certificate::QuorumCertificate::try_new(seal, &config.committee, &*crypto)
+            let seal = QuorumCertificate::try_new(seal, &config.committee, &*crypto)
                 .map_err(|e| format!("journal: seal of block {}: {e}", header.block_num))?;
             tip = Tip { block_num: header.block_num, hash, proposer: header.proposer, seal: Some(seal) };
         }
