@@ -19,7 +19,7 @@ use crate::beacon::Beacon;
 use crate::fbft::certificate::{Phase, QuorumCertificate};
 use crate::fbft::committee::Committee;
 use crate::fbft::crypto::Crypto;
-use crate::fbft::message::Envelope;
+use crate::fbft::message::{Envelope, MAX_ENVELOPE_BYTES};
 use crate::fbft::refusal::Refusal;
 use crate::fbft::{Action, Event, Note, Replica, ReplicaConfig, Tip};
 use crate::ledger::workload::Ledger;
@@ -38,6 +38,9 @@ use transactions::Home;
 
 /// Messages of one sender that wait for their signatures to be checked; more are refused.
 const MAX_UNVERIFIED: usize = 4096;
+
+/// No frame of lane `consensus` is longer: a tag, then the longest message.
+const MAX_URGENT_BYTES: usize = 1 + MAX_ENVELOPE_BYTES;
 
 /// What a validator needs to know once.
 #[derive(Clone)]
@@ -321,6 +324,7 @@ impl Core {
             return;
         }
         match lane {
+            Lane::Consensus if bytes.len() > MAX_URGENT_BYTES => punish(from, "consensus frame too long", out),
             Lane::Consensus => match borsh::from_slice(bytes) {
                 Ok(Urgent::Fbft(envelope)) => self.on_envelope(now, from, envelope, out),
                 Ok(Urgent::Vdf(message)) => self.on_vdf(from, message, out),
@@ -400,9 +404,19 @@ impl Core {
                 Action::Behind { from, block_num } => self.on_behind(now, from, block_num, out),
                 Action::PeerBehind { to, block_num } => self.push_final(to, block_num, out),
                 Action::WakeAt(at) => self.wake_replica = Some(at),
-                Action::Note(note) => out.push(Output::Mark(Mark::Fbft(note))),
+                Action::Note(note) => self.note(note, out),
             }
         }
+    }
+
+    /// The replica's refusals are counted as they are; those that prove their sender faulty cost it the connection.
+    fn note(&self, note: Note, out: &mut Vec<Output>) {
+        let offender = match note {
+            Note::Refused { from, reason } if reason.is_offence() && from != self.config.me => Some(from),
+            _ => None,
+        };
+        out.push(Output::Mark(Mark::Fbft(note)));
+        out.extend(offender.map(|peer| Output::Punish { peer, reason: "offence against the protocol" }));
     }
 
     fn on_done(&mut self, now: Millis, done: Done, out: &mut Vec<Output>) {
@@ -412,12 +426,7 @@ impl Core {
                 for (from, verdict) in verdicts {
                     match verdict {
                         Ok(message) => self.replica_event(now, Event::Message { from, message }, out),
-                        Err((envelope, reason)) => {
-                            self.refuse(now, from, &envelope, reason, out);
-                            if reason == Refusal::BadSignature {
-                                punish(from, "bad signature", out);
-                            }
-                        }
+                        Err((envelope, reason)) => self.refuse(now, from, &envelope, reason, out),
                     }
                 }
             }
