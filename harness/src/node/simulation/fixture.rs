@@ -28,8 +28,7 @@ pub const SHARD: ShardId = ShardId(0);
 /// Most bytes of a body.
 pub const BLOCK_BYTES: u32 = 4096;
 /// The delay function of runs with a beacon.
-pub const DELAY: DelayFunction =
-    DelayFunction { scheme: Scheme::Bound264, discriminant_bits: 256, iterations: 20 };
+pub const DELAY: DelayFunction = DelayFunction { scheme: Scheme::Bound264, discriminant_bits: 256, iterations: 20 };
 /// Transactions that each home is handed.
 pub const SUBMITTED: usize = 12;
 
@@ -47,6 +46,9 @@ pub struct Trade {
     spare: Vec<SecretKey>,
 }
 
+/// A committee, and everybody's signer.
+pub type Signers = (Arc<Committee>, Vec<Arc<dyn Crypto>>);
+
 /// See the module.
 pub struct Fixture {
     pub coded: Arc<Dispersal>,
@@ -55,7 +57,7 @@ pub struct Fixture {
     pub whole: Arc<Dispersal>,
     transfers: Trade,
     opaque: Trade,
-    bls: OnceLock<(Arc<Committee>, Vec<Arc<dyn Crypto>>)>,
+    bls: OnceLock<Signers>,
     validators: u16,
 }
 
@@ -179,7 +181,7 @@ impl Fixture {
     }
 
     /// A committee on real signatures, one key each.
-    pub fn bls(&self) -> &(Arc<Committee>, Vec<Arc<dyn Crypto>>) {
+    pub fn bls(&self) -> &Signers {
         self.bls.get_or_init(|| {
             let (committee, signers) = crate::fbft::bls::tests::committee(&vec![1; usize::from(self.validators)]);
             let known = Arc::new(Mutex::new(HashMap::new()));

@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::actor::encode;
 use super::disk::Disk;
 use super::fixture::{CHAIN, SHARD};
-use super::lab::{Came, Lab};
+use super::lab::{Came, Lab, Sent};
 use super::scenario::Scenario;
 use super::world::World;
 use crate::beacon::VdfMessage;
@@ -117,7 +117,7 @@ fn hostile_bytes_on_any_lane_are_refused_counted_and_change_nothing() {
 }
 
 /// A leader that has just proposed block 1, and the hash of that block.
-fn leading() -> (Lab, Hash, Vec<(Option<ValidatorIndex>, Lane, bytes::Bytes)>) {
+fn leading() -> (Lab, Hash, Vec<Sent>) {
     let (lab, came) = Lab::fresh(4, 0);
     let hash = came.envelopes().iter().find_map(|envelope| match &envelope.message {
         Message::Announce(announce) => Some(announce.header.hash()),

@@ -8,17 +8,20 @@ use super::actor::encode;
 use super::disk::Disk;
 use super::scenario::Scenario;
 use super::world::World;
-use crate::fbft::message::{Envelope, Message};
 use crate::fbft::Note;
+use crate::fbft::message::{Envelope, Message};
 use crate::net::Lane;
 use crate::node::core::{Core, Input, Mark, Output};
 use crate::node::frame::{Fetch, Urgent};
 use crate::types::{BlockNum, Hash, Millis, ValidatorIndex, ViewId};
 
+/// A frame: to one or to all, on which lane.
+pub type Sent = (Option<ValidatorIndex>, Lane, Bytes);
+
 /// What came out of an input, and of the jobs that it started.
 #[derive(Debug, Default)]
 pub struct Came {
-    pub sent: Vec<(Option<ValidatorIndex>, Lane, Bytes)>,
+    pub sent: Vec<Sent>,
     pub persisted: usize,
     /// Why something was refused, and of whom.
     pub refused: Vec<(ValidatorIndex, String)>,

@@ -5,7 +5,7 @@
 //! | `scenario` | what a run is like |
 //! | `fixture` | what runs share |
 //! | `disk` | a journal in memory |
-//! | `world` | validators, network, time |
+//! | `world`, `outputs` | validators, network, time; what becomes of what a validator does |
 //! | `promises` | what must hold |
 //! | `actor`, `forge` | validators and blocks that break the rules |
 //! | `storms`, `planted` | random bad times; faults that must be noticed |
@@ -22,6 +22,7 @@ mod fixture;
 mod forge;
 mod hostile;
 mod lab;
+mod outputs;
 mod planted;
 mod promises;
 mod scenario;

@@ -9,13 +9,15 @@ use super::storms::run;
 use crate::fbft::api::Planted;
 use crate::net::sim::Link;
 
-/// Four validators of which one may be faulty, on links that lose some frames, in a net that falls apart now and then.
+/// Four validators of which one may be faulty, on links that lose some frames, in a net that falls apart now and then and likes
+/// to cut off whoever has just made a block final.
 fn with_one(fault: Option<Fault>) -> impl Fn(u64) -> Scenario + Sync {
     move |seed| {
         let mut faults = vec![None; 4];
         faults[1] = fault;
         let link = Link { lost_per_mille: 50, ..Link::reliable(1, 100) };
-        Scenario { faults, link, partitions: true, rotation_blocks: 1, heal_at: 12_000, ..Scenario::calm(seed, 4) }
+        let calm = Scenario::calm(seed, 4);
+        Scenario { faults, link, partitions: true, isolates: true, rotation_blocks: 1, heal_at: 12_000, ..calm }
     }
 }
 
@@ -37,34 +39,37 @@ fn forks(failure: &Failure) -> bool {
 
 #[test]
 fn a_quorum_one_vote_short_is_caught() {
-    caught(Planted::QuorumMinusOne, 200, forks, with_one(Some(Fault::Equivocating)));
+    caught(Planted::QuorumMinusOne, 100, forks, with_one(Some(Fault::Equivocating)));
 }
 
 #[test]
 fn an_ignored_lock_is_caught() {
-    caught(Planted::LockIgnored, 400, forks, with_one(None));
+    caught(Planted::LockIgnored, 100, forks, with_one(None));
 }
 
 #[test]
 fn a_certificate_that_is_not_persisted_is_caught() {
-    caught(Planted::CertificateNotPersisted, 800, forks, |seed| Scenario { outages: true, ..with_one(None)(seed) });
+    caught(Planted::CertificateNotPersisted, 100, forks, |seed| Scenario { outages: true, ..with_one(None)(seed) });
 }
 
 #[test]
 fn an_unsigned_view_is_caught() {
-    caught(Planted::ViewUnsigned, 800, forks, with_one(Some(Fault::Withholding)));
+    caught(Planted::ViewUnsigned, 100, forks, with_one(Some(Fault::Withholding)));
 }
 
 #[test]
 fn an_unchecked_choice_of_a_new_view_is_caught() {
-    caught(Planted::NewViewChoiceUnchecked, 400, forks, with_one(Some(Fault::Lying)));
+    caught(Planted::NewViewChoiceUnchecked, 100, forks, with_one(Some(Fault::Lying)));
 }
 
 #[test]
 fn an_unchecked_chunk_root_is_caught() {
-    // Those who decode from the wrong chunk never get the body that the others committed to, and call honest helpers liars.
+    // A block that is no body's becomes final; those who decode from the wrong chunk never get it, and call honest helpers liars.
     let consequence = |failure: &Failure| {
-        matches!(failure, Failure::Fork { .. } | Failure::Stuck { .. } | Failure::Accused { .. } | Failure::Accepted { .. })
+        matches!(
+            failure,
+            Failure::Fork { .. } | Failure::Stuck { .. } | Failure::Accused { .. } | Failure::Accepted { .. }
+        )
     };
     caught(Planted::ChunkRootUnchecked, 50, consequence, with_one(Some(Fault::BadEncoding)));
 }

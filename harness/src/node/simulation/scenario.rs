@@ -85,6 +85,8 @@ pub struct Scenario {
     pub partitions: bool,
     /// Whether all lose power at once now and then.
     pub outages: bool,
+    /// Whether the first validator at which a block becomes final is at times cut off before it can tell anybody.
+    pub isolates: bool,
     pub heal_at: Millis,
     /// Blocks of a beacon window; 0 is no beacon.
     pub beacon_blocks: u64,
@@ -117,6 +119,7 @@ impl Scenario {
             crash_per_mille: 0,
             partitions: false,
             outages: false,
+            isolates: false,
             heal_at: 3000,
             beacon_blocks: 0,
             bls: false,
@@ -164,6 +167,7 @@ impl Scenario {
             crash_per_mille: pick(rng, &[0, 1, 5]),
             partitions: rng.random_bool(0.4),
             outages: rng.random_bool(0.2),
+            isolates: rng.random_bool(0.2),
             heal_at: 4000,
             beacon_blocks: pick(rng, &[0, 0, 0, 0, 0, 4]),
             ..Self::calm(seed, validators)
