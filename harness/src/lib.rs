@@ -3,8 +3,13 @@
 //! Data flows one way: `config -> plan -> measure | node -> record -> report`.
 
 pub mod block;
+pub mod cli;
 pub mod config;
+pub mod environment;
 pub mod fbft;
+pub mod measure;
 pub mod net;
+pub mod plan;
 pub mod record;
+pub mod report;
 pub mod types;
