@@ -184,7 +184,10 @@ pub struct Context {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) if !error.use_stderr() || error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        Err(error)
+            if !error.use_stderr()
+                || error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
+        {
             // Help and version. A closed pipe is the reader's wish.
             let _ = error.print();
             return if error.use_stderr() { Code::Usage.into() } else { Code::Ok.into() };
@@ -227,7 +230,9 @@ fn first_paragraph(message: &str) -> String {
 fn print(text: &str) -> Result<(), Failure> {
     use std::io::Write;
     match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::infrastructure(format!("stdout: {error}"))),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::infrastructure(format!("stdout: {error}")))
+        }
         _ => Ok(()),
     }
 }

@@ -69,7 +69,8 @@ fn a_dry_run_prints_the_plan_and_writes_nothing() {
     let out = folder.path().join("out");
     let matrix = "matrix={ backends = [\"cpu\", \"cuda\"], repeats = 2 }";
     let plan = accepted(&["run", &configs("smoke.toml"), "--set", matrix, "--dry-run", "--out", out.to_str().unwrap()]);
-    let backends: Vec<&str> = plan.lines().map(|line| if line.contains("backend cuda") { "cuda" } else { "cpu" }).collect();
+    let backends: Vec<&str> =
+        plan.lines().map(|line| if line.contains("backend cuda") { "cuda" } else { "cpu" }).collect();
     assert_eq!(backends, ["cpu", "cuda", "cuda", "cpu"]);
     assert!(!out.exists());
 }
@@ -129,7 +130,10 @@ fn a_kernel_sweep_gives_a_row_for_each_backend() {
     assert!(accepted(&["kernel", "--list"]).lines().any(|name| name == "vdf/evaluate"));
     let reason = refused(4, &["kernel", "--config", config, "--backend", "wgpu"]);
     assert_eq!(reason, "no backend that was asked for is available");
-    let bad = file(folder.path(), "schema = 1\nname = \"t\"\n[[kernel]]\nname = \"vdf/verify\"\nparams = { iterations = 1 }\n");
+    let bad = file(
+        folder.path(),
+        "schema = 1\nname = \"t\"\n[[kernel]]\nname = \"vdf/verify\"\nparams = { iterations = 1 }\n",
+    );
     assert!(refused(2, &["kernel", "--config", bad.to_str().unwrap()]).contains("vdf/verify: params: missing field"));
 }
 

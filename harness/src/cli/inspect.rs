@@ -70,8 +70,12 @@ pub fn check(context: Context, args: CheckArgs) -> Result<(), Failure> {
         }
         match context.format {
             Format::Text if findings.is_empty() => print(&format!("{}: ok\n", path.display()))?,
-            Format::Text => findings.iter().try_for_each(|finding| print(&format!("{}\n", finding.replace('\n', " "))))?,
-            Format::Json => print_json(&serde_json::json!({ "path": path.display().to_string(), "findings": findings }))?,
+            Format::Text => {
+                findings.iter().try_for_each(|finding| print(&format!("{}\n", finding.replace('\n', " "))))?
+            }
+            Format::Json => {
+                print_json(&serde_json::json!({ "path": path.display().to_string(), "findings": findings }))?
+            }
         }
     }
     if total > 0 {

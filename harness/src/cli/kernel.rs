@@ -71,7 +71,8 @@ fn select(config: &Config, args: &KernelArgs, names: &[&str]) -> Result<Vec<Kern
     if config.kernel.is_empty() {
         return Err(Failure::usage(format!("`{}` has no [[kernel]]: run it with `shardmark run`", config.name)));
     }
-    let wanted = |case: &&KernelCase| args.names.is_empty() || args.names.iter().any(|filter| matches(filter, &case.name));
+    let wanted =
+        |case: &&KernelCase| args.names.is_empty() || args.names.iter().any(|filter| matches(filter, &case.name));
     let mut cases: Vec<KernelCase> = config.kernel.iter().filter(wanted).cloned().collect();
     if cases.is_empty() {
         return Err(Failure::usage(format!("`{}` has no case of {}", config.name, args.names.join(", "))));
@@ -91,7 +92,8 @@ fn header(verbose: bool) -> String {
         "kernel", "on", "path", "threads", "batch", "n", "min", "p10", "p50", "p90", "items/s", "data/s"
     );
     if verbose {
-        line += &format!("{:>11}{:>11}{:>11}{:>11}{:>13}  params", "prepare", "load", "execute", "output", "with invalid");
+        line +=
+            &format!("{:>11}{:>11}{:>11}{:>11}{:>13}  params", "prepare", "load", "execute", "output", "with invalid");
     }
     line + "\n"
 }

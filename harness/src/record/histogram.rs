@@ -142,7 +142,10 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         let (intervals, torn) = read(&bytes).unwrap();
         assert!(!torn);
-        assert_eq!(intervals.iter().map(|i| (i.start_ns, i.histogram.len())).collect::<Vec<_>>(), [(0, 2), (1_000_000_000, 1)]);
+        assert_eq!(
+            intervals.iter().map(|i| (i.start_ns, i.histogram.len())).collect::<Vec<_>>(),
+            [(0, 2), (1_000_000_000, 1)]
+        );
         assert!(intervals[1].histogram.max() >= MAX_NS);
         let (intervals, torn) = read(&bytes[..bytes.len() - 1]).unwrap();
         assert_eq!((intervals.len(), torn), (1, true));

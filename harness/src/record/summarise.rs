@@ -218,9 +218,7 @@ impl Facts {
                     self.new_views.insert((*block_num, *view_id));
                 }
                 Payload::Refused { reason, count, .. } => add(&mut node.refused, reason, *count),
-                Payload::Kernel {
-                    kernel, backend, path, threads, items, bytes, total_ns, job, ..
-                } => {
+                Payload::Kernel { kernel, backend, path, threads, items, bytes, total_ns, job, .. } => {
                     node.busy.add(kernel, t_ns.saturating_sub(*total_ns), t_ns);
                     if self.window_ns.contains(&t_ns) {
                         let key = (kernel.to_string(), *job, backend.to_string(), path.to_string(), *threads);

@@ -70,7 +70,9 @@ fn summary(bundle: &Bundle, manifest: &Manifest, computed: &Summary) -> Vec<Stri
             // As text: parsing a number may move its last bit.
             let text = serde_json::to_string_pretty(computed).unwrap_or_default() + "\n";
             if std::fs::read_to_string(bundle.path().join("summary.json")).ok() != Some(text) {
-                findings.push("summary.json: does not follow from events and histograms; `shardmark report` rebuilds it".into());
+                findings.push(
+                    "summary.json: does not follow from events and histograms; `shardmark report` rebuilds it".into(),
+                );
             }
         }
     }

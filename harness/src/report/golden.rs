@@ -116,7 +116,15 @@ fn node(index: u16) -> Vec<Event> {
         let from = Some(ValidatorIndex(2));
         add(5000 * MS, Payload::Refused { from, reason: "bad signature".into(), count: 2 });
     }
-    add(9000 * MS, Payload::Vdf { window: 0, evaluate_ns: (index == 0).then_some(2500 * MS), verify_ns: Some(40 * MS), deadline_ns: 6000 * MS });
+    add(
+        9000 * MS,
+        Payload::Vdf {
+            window: 0,
+            evaluate_ns: (index == 0).then_some(2500 * MS),
+            verify_ns: Some(40 * MS),
+            deadline_ns: 6000 * MS,
+        },
+    );
     let counts = TransactionCounts {
         scheduled: 303,
         sent: 303,
@@ -161,7 +169,8 @@ fn write_text(folder: &Path) {
             let _ = std::fs::remove_file(&path);
             let mut log = Log::create(&path).unwrap();
             for second in 2..12u64 {
-                let values: Vec<u64> = (0..25).map(|i| (base + i * 40) * MS / if base == 0 { 1000 } else { 1 } + 5_000).collect();
+                let values: Vec<u64> =
+                    (0..25).map(|i| (base + i * 40) * MS / if base == 0 { 1000 } else { 1 } + 5_000).collect();
                 log.write(&values, second * 1000 * MS..(second + 1) * 1000 * MS).unwrap();
             }
         }
@@ -378,7 +387,10 @@ fn a_report_never_hides_an_edited_bundle_and_check_tells() {
     let summary = std::fs::read_to_string(target.path().join("summary.json")).unwrap();
     bundle.write("summary.json", summary.replace("1200", "1201").as_bytes()).unwrap();
     let findings = super::check::check(target.path()).1.join("\n");
-    assert!(findings.contains("summary.json: changed since the run") && findings.contains("does not follow"), "{findings}");
+    assert!(
+        findings.contains("summary.json: changed since the run") && findings.contains("does not follow"),
+        "{findings}"
+    );
     write(&bundle).unwrap();
     assert_eq!(super::check::check(target.path()).1, Vec::<String>::new());
 

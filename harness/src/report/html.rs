@@ -76,7 +76,8 @@ fn part(part: &Part, out: &mut String) {
 }
 
 fn table(table: &Table, out: &mut String) {
-    out.push_str("<div class=\"scroll\"><table>\n");
+    let wide = if table.columns.len() > 9 { " class=\"wide\"" } else { "" };
+    let _ = writeln!(out, "<div class=\"scroll\"><table{wide}>");
     let class = |i: usize| if table.words.contains(&i) { "" } else { " class=\"n\"" };
     if table.columns.iter().any(|column| !column.is_empty()) {
         out.push_str("<thead><tr>");

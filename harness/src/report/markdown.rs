@@ -51,9 +51,8 @@ pub fn render(page: &Page) -> String {
 fn table(table: &Table, out: &mut String) {
     let row = |cells: &mut dyn Iterator<Item = String>| format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
     out.push_str(&row(&mut table.columns.iter().map(|cell| inline(cell))));
-    out.push_str(&row(&mut (0..table.columns.len()).map(|i| {
-        if table.words.contains(&i) { "---".to_owned() } else { "--:".to_owned() }
-    })));
+    out.push_str(&row(&mut (0..table.columns.len())
+        .map(|i| if table.words.contains(&i) { "---".to_owned() } else { "--:".to_owned() })));
     for cells in &table.rows {
         out.push_str(&row(&mut cells.iter().map(|cell| inline(cell))));
     }

@@ -22,7 +22,11 @@ const METRICS: [Metric; 6] = [
     Metric { name: "finality p50", value: |s| s.finality_ns.map(|p| p.p50 as f64), show: nanoseconds },
     Metric { name: "finality p99", value: |s| s.finality_ns.map(|p| p.p99 as f64), show: nanoseconds },
     Metric { name: "block finality p50", value: |s| s.block_finality_ns.map(|p| p.p50 as f64), show: nanoseconds },
-    Metric { name: "body checked at a quorum p50", value: |s| s.propagation_ns.map(|p| p.p50 as f64), show: nanoseconds },
+    Metric {
+        name: "body checked at a quorum p50",
+        value: |s| s.propagation_ns.map(|p| p.p50 as f64),
+        show: nanoseconds,
+    },
     Metric { name: "finalized tx/s", value: |s| s.rates.finalized_per_s, show: number },
     Metric {
         name: "CPU share of the host",
@@ -165,7 +169,10 @@ fn phases(matrix: &Matrix, summaries: &[Option<Summary>], backends: &[&str]) -> 
 }
 
 fn runs(matrix: &Matrix, summaries: &[Option<Summary>]) -> Vec<Part> {
-    let mut table = Table::new(&["run", "backend", "repeat", "grade or reason", "finality p50", "finality p99", "finalized tx/s"], 0..4);
+    let mut table = Table::new(
+        &["run", "backend", "repeat", "grade or reason", "finality p50", "finality p99", "finalized tx/s"],
+        0..4,
+    );
     for (i, (row, summary)) in matrix.rows.iter().zip(summaries).enumerate() {
         let grade = match (summary, &row.reason) {
             (Some(summary), _) => format!("{:?}", summary.quality.grade),
@@ -201,7 +208,9 @@ fn verdict(matrix: &Matrix, summaries: &[Option<Summary>], backends: &[&str]) ->
             (_, Some(reason)) => format!("{backend} could not run: {reason}."),
             (None, None) => format!("{backend} has no valid run to compare."),
             (Some((_, low, high)), None) if low < 1.0 && high > 1.0 => {
-                format!("{backend} and {reference} do not differ in median finality: ratios from {low:.3} to {high:.3}.")
+                format!(
+                    "{backend} and {reference} do not differ in median finality: ratios from {low:.3} to {high:.3}."
+                )
             }
             (Some((median, low, high)), None) => format!(
                 "Median finality on {backend} is {median:.3} of that on {reference} ({low:.3} to {high:.3}): {}.",

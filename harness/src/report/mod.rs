@@ -28,9 +28,10 @@ const DERIVED: [&str; 4] = ["summary.json", "report.md", "report.html", "summary
 /// would hide that.
 pub fn write(bundle: &Bundle) -> Result<Summary, BundleError> {
     if bundle.path().join(CHECKSUMS).exists() {
-        let changed = bundle.verify()?.into_iter().find(|finding| {
-            !DERIVED.iter().any(|name| finding.starts_with(&format!("{name}: ")))
-        });
+        let changed = bundle
+            .verify()?
+            .into_iter()
+            .find(|finding| !DERIVED.iter().any(|name| finding.starts_with(&format!("{name}: "))));
         if let Some(finding) = changed {
             return Err(BundleError(format!("{}: {finding}", bundle.path().display())));
         }

@@ -76,7 +76,8 @@ impl Table {
 /// The report of one run.
 pub fn run(run: &Collected, summary: &Summary) -> Page {
     let config = &run.manifest.config;
-    let mut sections = vec![setup(run, config), finality(summary), pace(summary), transactions(summary), nodes(summary)];
+    let mut sections =
+        vec![setup(run, config), finality(summary), pace(summary), transactions(summary), nodes(summary)];
     sections.push(refused(summary));
     sections.push(kernels(&summary.kernels));
     sections.extend(beacon(summary));
@@ -129,7 +130,11 @@ fn verdict(config: &Config, summary: &Summary) -> String {
         count(summary.blocks.finalized),
     );
     if let Some(f) = &summary.finality_ns {
-        text += &format!(" Half were final within {} of their scheduled time, 99% within {}.", duration(f.p50), duration(f.p99));
+        text += &format!(
+            " Half were final within {} of their scheduled time, 99% within {}.",
+            duration(f.p50),
+            duration(f.p99)
+        );
     }
     if let Some(bottleneck) = &summary.bottleneck {
         text += &format!(" {}", bottleneck.verdict);
@@ -168,7 +173,10 @@ fn setup(run: &Collected, config: &Config) -> Section {
     );
     line(
         "blocks",
-        format!("every {}, up to {}, view timeout {}", consensus.block_time, consensus.block_bytes, consensus.view_timeout),
+        format!(
+            "every {}, up to {}, view timeout {}",
+            consensus.block_time, consensus.block_bytes, consensus.view_timeout
+        ),
     );
     let chunks = config.chunks();
     line(
@@ -176,7 +184,12 @@ fn setup(run: &Collected, config: &Config) -> Section {
         match config.propagation.mode {
             PropagationMode::WholeBlock => "whole block to everyone".into(),
             PropagationMode::Chunks => {
-                format!("{}, any {} of {} chunks", config.propagation.code.name(), chunks.data, chunks.data + chunks.parity)
+                format!(
+                    "{}, any {} of {} chunks",
+                    config.propagation.code.name(),
+                    chunks.data,
+                    chunks.data + chunks.parity
+                )
             }
         },
     );
@@ -262,7 +275,10 @@ fn pace(summary: &Summary) -> Section {
     if let Some(bottleneck) = &summary.bottleneck {
         parts.push(Part::Text(bottleneck.verdict.clone()));
         if let Some(cpu) = bottleneck.cpu_share {
-            parts.push(Part::Text(format!("The validators used {} of the host's CPU time in the window.", percent(cpu))));
+            parts.push(Part::Text(format!(
+                "The validators used {} of the host's CPU time in the window.",
+                percent(cpu)
+            )));
         }
     }
     if summary.phases.is_empty() {
@@ -275,7 +291,8 @@ fn pace(summary: &Summary) -> Section {
     for phase in &summary.phases {
         let mut inside: Vec<(&String, &f64)> = phase.kernels.iter().collect();
         inside.sort_by(|a, b| b.1.total_cmp(a.1));
-        let inside: Vec<String> = inside.iter().map(|(kernel, share)| format!("{kernel} {}", percent(**share))).collect();
+        let inside: Vec<String> =
+            inside.iter().map(|(kernel, share)| format!("{kernel} {}", percent(**share))).collect();
         table.row([
             phase.phase.clone(),
             percent(phase.share),
@@ -338,7 +355,10 @@ fn transactions(summary: &Summary) -> Section {
 }
 
 fn nodes(summary: &Summary) -> Section {
-    let mut table = Table::new(&["node", "blocks", "sent", "received", "lost packets", "dropped frames", "CPU", "memory", "ended"], 0..1);
+    let mut table = Table::new(
+        &["node", "blocks", "sent", "received", "lost packets", "dropped frames", "CPU", "memory", "ended"],
+        0..1,
+    );
     for node in &summary.nodes {
         table.row([
             node.node.clone(),
@@ -470,7 +490,9 @@ fn reproduce(manifest: &Manifest) -> Section {
     let revision = manifest.build.revision.as_deref();
     let dirty = if manifest.build.dirty == Some(true) { "   # with local changes" } else { "" };
     let checkout = or_unknown(revision, |r| format!("git checkout {r}{dirty}\n"));
-    let code = format!("{checkout}cargo build --release\ntarget/release/shardmark run config.toml   # the file in this bundle");
+    let code = format!(
+        "{checkout}cargo build --release\ntarget/release/shardmark run config.toml   # the file in this bundle"
+    );
     let command: Vec<String> = manifest.command.iter().map(|word| shell_word(word)).collect();
     section(
         "Reproduce",
@@ -484,5 +506,9 @@ fn reproduce(manifest: &Manifest) -> Section {
 
 fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }

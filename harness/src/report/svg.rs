@@ -53,9 +53,16 @@ pub fn render(drawing: &Drawing) -> String {
         // A hairline shows that something is there.
         let length = (span * clamp(bar.length)).max(1.0).min(LABEL + span - start + 1.0);
         let (text_y, bar_y) = (y + 16.0, y + (ROW - THICK) / 2.0);
-        let _ = writeln!(out, "<g><text class=\"label\" x=\"{}\" y=\"{text_y}\">{}</text>", LABEL - 10.0, escape(&bar.label));
+        let _ = writeln!(
+            out,
+            "<g><text class=\"label\" x=\"{}\" y=\"{text_y}\">{}</text>",
+            LABEL - 10.0,
+            escape(&bar.label)
+        );
         let rect = |class: &str, length: f64| {
-            format!("<rect class=\"{class}\" x=\"{start:.1}\" y=\"{bar_y}\" width=\"{length:.1}\" height=\"{THICK}\" rx=\"2\"/>")
+            format!(
+                "<rect class=\"{class}\" x=\"{start:.1}\" y=\"{bar_y}\" width=\"{length:.1}\" height=\"{THICK}\" rx=\"2\"/>"
+            )
         };
         let _ = write!(out, "{}", rect("bar", length));
         if bar.filled > 0.0 {
