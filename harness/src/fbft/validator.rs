@@ -71,7 +71,7 @@ impl Replica {
         self.view.proposal = Some(hash);
         self.learn_header(hash, header);
         out.push(Action::Note(Note::AnnounceReceived(self.at(Some(hash)))));
-        self.obtain(hash, out);
+        self.obtain(hash, false, out);
         Ok(())
     }
 
@@ -115,8 +115,8 @@ impl Replica {
         }
     }
 
-    /// Asks for a body that is missing.
-    pub(super) fn obtain(&self, hash: Hash, out: &mut Vec<Action>) {
+    /// Asks for a body that is missing: first those who said that they hold it, and when that is not enough, everybody.
+    pub(super) fn obtain(&self, hash: Hash, again: bool, out: &mut Vec<Action>) {
         let Some(header) = self.height.headers.get(&hash) else { return };
         if self.height.bodies.contains_key(&hash) {
             return;
@@ -131,10 +131,15 @@ impl Replica {
             },
         ];
         let certificate = certificates.into_iter().flatten().find(|certificate| certificate.block_hash == hash);
-        let from = match certificate {
+        let mut from = match certificate {
             Some(certificate) => self.signers(certificate),
             None => vec![header.proposer],
         };
+        if again {
+            let others = (0..self.config.committee.validators()).map(ValidatorIndex);
+            let others: Vec<_> = others.filter(|other| *other != self.config.me && !from.contains(other)).collect();
+            from.extend(others);
+        }
         out.push(Action::Obtain { header: header.clone(), from });
     }
 
@@ -155,7 +160,8 @@ impl Replica {
         }
     }
 
-    /// First vote: only for an accepted proposal whose body is at hand and agrees with its header.
+    /// First vote: only for an accepted proposal whose body is at hand and agrees with its header. The body is durable before
+    /// the vote leaves: a prepared certificate then proves that more than a third hold it, even after everybody restarted.
     pub(super) fn try_prepare(&mut self, out: &mut Vec<Action>) {
         let Some(hash) = self.view.proposal else { return };
         let view_id = self.view_id();
@@ -187,7 +193,7 @@ impl Replica {
         if let Some(header) = self.height.headers.get(&hash).cloned() {
             self.view.proposal.get_or_insert(hash);
             self.raise_lock(prepared.certificate(), &header);
-            self.obtain(hash, out);
+            self.obtain(hash, false, out);
         }
     }
 
