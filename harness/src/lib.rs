@@ -2,6 +2,7 @@
 //!
 //! Data flows one way: `config -> plan -> measure | node -> record -> report`.
 
+pub mod beacon;
 pub mod block;
 pub mod fbft;
 pub mod ledger;
