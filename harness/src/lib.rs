@@ -6,5 +6,6 @@ pub mod beacon;
 pub mod block;
 pub mod fbft;
 pub mod ledger;
+pub mod load;
 pub mod propagation;
 pub mod types;
