@@ -57,7 +57,8 @@ pub enum Arrivals {
 }
 
 /// Who receives.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Destinations {
     /// Every account alike.
     Uniform,
