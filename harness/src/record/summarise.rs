@@ -211,6 +211,7 @@ impl Facts {
                         self.conflicts.push(*block_num);
                     }
                     block.first_final_ns = block.first_final_ns.min(t_ns);
+                    self.paths.entry(*block_num).or_default().add(index, *view_id, Mark::Final, t_ns);
                 }
                 Payload::ViewChange { .. } => {}
                 Payload::NewView { block_num, view_id } => {
