@@ -6,6 +6,8 @@
 
 mod backends;
 mod check;
+#[cfg(test)]
+mod readme;
 mod source;
 mod units;
 
@@ -16,6 +18,8 @@ pub use units::{Size, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use shardmark_kernels::backend::BackendId;
+use shardmark_kernels::erasure::Code;
+use shardmark_kernels::vdf::Scheme;
 
 use crate::fbft::committee::Votes;
 use crate::net::{Congestion, FrameLimits, TransportConfig};
@@ -122,6 +126,7 @@ pub struct Propagation {
     /// `"chunks"`: erasure-coded, each validator relays its own; `"whole-block"`: the leader sends the body to everyone.
     pub mode: PropagationMode,
     /// Erasure code of mode `"chunks"`: `"rs-vandermonde"`.
+    #[schemars(with = "String")]
     pub code: Code,
     /// Chunks that suffice to rebuild a body (k); f + 1 when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,15 +145,6 @@ pub enum PropagationMode {
     Chunks,
     /// The baseline: the leader sends everyone everything.
     WholeBlock,
-}
-
-/// An erasure code by its identifier.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Code {
-    /// Reed-Solomon over GF(2^8) with a systematic Vandermonde matrix.
-    #[default]
-    RsVandermonde,
 }
 
 /// What transactions are, and the pools that hold them.
@@ -220,6 +216,7 @@ pub struct Beacon {
     /// Blocks of one window (N), whose first floor(2N / 3) + 1 give the delay function's seed; 0 runs no delay function.
     pub blocks: u64,
     /// Challenge of the delay function's proof: `"bound-264"` or `"harmony-128"`.
+    #[schemars(with = "String")]
     pub scheme: Scheme,
     /// Bits of the class group's discriminant.
     pub discriminant_bits: u32,
@@ -227,18 +224,6 @@ pub struct Beacon {
     pub iterations: u64,
     /// Time after which the next leader evaluates it too.
     pub timeout: Span,
-}
-
-/// See [`Beacon::scheme`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Scheme {
-    /// 264-bit challenge over tag, discriminant, x, y and iterations.
-    #[default]
-    #[serde(rename = "bound-264")]
-    Bound264,
-    /// Harmony's 128-bit challenge over x and y.
-    #[serde(rename = "harmony-128")]
-    Harmony128,
 }
 
 /// QUIC.

@@ -2,11 +2,17 @@
 //!
 //! Data flows one way: `config -> plan -> measure | node -> record -> report`.
 
+pub mod beacon;
 pub mod block;
+pub mod cluster;
 pub mod config;
+pub mod environment;
 pub mod fbft;
 pub mod ledger;
+pub mod load;
 pub mod net;
+pub mod node;
+pub mod plan;
 pub mod propagation;
 pub mod record;
 pub mod types;

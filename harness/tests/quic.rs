@@ -1,5 +1,7 @@
 //! The transport over real sockets on loopback: honest traffic, hostile peers, and peers that come and go.
 
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests, and these helpers are part of them")]
+
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -107,6 +109,9 @@ struct Impostor {
     _endpoint: quinn::Endpoint,
 }
 
+/// DER.
+type CertificateAndKey<'a> = (&'a [u8], &'a [u8]);
+
 #[derive(Debug)]
 struct Gullible;
 
@@ -147,7 +152,11 @@ impl ServerCertVerifier for Gullible {
 
 impl Impostor {
     /// Dials with this certificate and key, or with none. An error is the dialled side's refusal.
-    async fn dial(to: SocketAddr, pair: Option<(&[u8], &[u8])>, alpn: &[u8]) -> Result<Self, quinn::ConnectionError> {
+    async fn dial(
+        to: SocketAddr,
+        pair: Option<CertificateAndKey<'_>>,
+        alpn: &[u8],
+    ) -> Result<Self, quinn::ConnectionError> {
         let builder = rustls::ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
@@ -283,7 +292,7 @@ async fn strangers_are_refused_in_the_handshake_and_counted() {
     let mut nodes = committee.start_all();
     connected(&nodes).await;
     let (stranger, zero, one) = (Identity::generate().unwrap(), &committee.identities[0], &committee.identities[1]);
-    let attempts: [(Option<(&[u8], &[u8])>, &[u8]); 5] = [
+    let attempts: [(Option<CertificateAndKey<'_>>, &[u8]); 5] = [
         (Some((stranger.certificate(), stranger.private_key())), b"shardmark/1"),
         (None, b"shardmark/1"),
         // A pinned certificate without its key: the signature gives it away.
@@ -509,6 +518,37 @@ async fn what_is_queued_for_an_absent_peer_leaves_when_it_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_lost_connection_did_not_take_leaves_on_the_next_one() {
+    const FRAME: usize = 500_000;
+    let mut committee = Committee::bind(2, &TransportConfig::default());
+    let (node, _inbox) = committee.start(1);
+    let first = Impostor::dial_as(committee.address(1), &committee.identities[0]).await;
+    for i in 0..10 {
+        node.send(index(0), Lane::Chunks, vec![i; FRAME]).unwrap();
+    }
+    // The impostor does not read: its window of 1.25 MB (quinn's default) takes two frames and half of the third.
+    until("the window to fill", || peer_stats(&node, 0).link.udp_bytes_sent > 1_250_000).await;
+    assert_eq!(peer_stats(&node, 0).lanes.chunks.frames_sent, 2);
+    first.connection.close(0u32.into(), b"gone");
+
+    let second = Impostor::dial_as(committee.address(1), &committee.identities[0]).await;
+    let mut stream = loop {
+        let mut stream = timeout(PATIENCE, second.connection.accept_uni()).await.unwrap().unwrap();
+        let mut tag = [0];
+        stream.read_exact(&mut tag).await.unwrap();
+        if tag[0] == 1 {
+            break stream;
+        }
+    };
+    let mut frame = vec![0; 4 + FRAME];
+    for i in 2..10 {
+        stream.read_exact(&mut frame).await.unwrap();
+        assert!(frame[..4] == (FRAME as u32).to_be_bytes() && frame[4..].iter().all(|byte| *byte == i), "frame {i}");
+    }
+    assert_eq!(peer_stats(&node, 0).lanes.chunks.frames_sent, 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shutdown_flushes_the_queues_and_the_peer_reads_everything() {
     let mut nodes = Committee::bind(2, &TransportConfig::default()).start_all();
     connected(&nodes).await;
@@ -526,7 +566,7 @@ async fn shutdown_flushes_the_queues_and_the_peer_reads_everything() {
     nodes[1].0.send(index(0), Lane::Chunks, vec![1]).unwrap();
     let started = Instant::now();
     assert_eq!(nodes[1].0.shutdown(PATIENCE).await, 1);
-    assert!(started.elapsed() < PATIENCE / 2);
+    assert!(started.elapsed() < Duration::from_secs(2));
 }
 
 /// A node in a runtime of its own, which can be killed: nothing is flushed, nobody is told.

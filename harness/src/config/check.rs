@@ -103,7 +103,8 @@ impl Config {
         let (n, f) = (u32::from(self.cluster.validators), u32::from(self.faults()));
         refuse!(k == 0, "propagation.data_chunks is 0");
         refuse!(m == 0, "propagation.parity_chunks is 0: with {k} data chunks of {n} validators nothing may be lost");
-        refuse!(k + m > 256, "propagation.data_chunks + parity_chunks is {}: `rs-vandermonde` has at most 256", k + m);
+        let (code, most) = (propagation.code.name(), propagation.code.max_chunks());
+        refuse!(k + m > most as u32, "propagation.data_chunks + parity_chunks is {}: `{code}` has at most {most}", k + m);
         // Chunk i is validator i mod n's: the f best-off validators hold this many.
         let lost = f * ((k + m) / n) + f.min((k + m) % n);
         refuse!(

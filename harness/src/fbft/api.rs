@@ -112,7 +112,8 @@ pub enum Event {
         /// Which block.
         block_hash: Hash,
     },
-    /// Body and header contradict one another.
+    /// A body that encodes to the header's chunk root contradicts the header, or no encoding of `data_chunks` chunks that the
+    /// root holds gives that root again. Final, so never said of a body that merely is not this block's.
     Invalid {
         /// Which block.
         block_hash: Hash,
@@ -131,7 +132,8 @@ pub enum Event {
 /// What a replica asks for, in this order. Anything after a [`Action::Persist`] waits until that is durable.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Make this durable, instead of the record before; the block body of its certificate beside it.
+    /// Make this durable, instead of the record before, and beside it the bodies at hand of the blocks that its `prepare` and
+    /// `lock` name. A body once kept stays until its height is final: a later view may propose it again.
     Persist(SafetyRecord),
     /// To one other validator.
     Send {
@@ -153,12 +155,13 @@ pub enum Action {
     Obtain {
         /// The block.
         header: Header,
-        /// Who holds it. For a fresh proposal its leader, whose chunks come unasked; else the signers of a certificate.
+        /// Whom to ask, likely holders first. For a fresh proposal its proposer, whose chunks come unasked; else the signers of
+        /// a certificate. When it is repeated, everybody.
         from: Vec<ValidatorIndex>,
     },
     /// Send the chunks of a block just built to all. Never asked for a block proposed again: its holders are asked for it.
     Distribute {
-        /// The block.
+        /// The block, as it was built.
         header: Header,
     },
     /// The block is final. Must be durable before a later record is.
@@ -182,7 +185,7 @@ pub enum Action {
         /// The height it works on.
         block_num: BlockNum,
     },
-    /// Send [`Event::Tick`] at this time; replaces the time before.
+    /// Send [`Event::Tick`] at this time; replaces the time before. A tick that came earlier does not use it up.
     WakeAt(Millis),
     /// For the report.
     Note(Note),

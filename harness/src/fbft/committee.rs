@@ -135,7 +135,7 @@ impl Committee {
         parent_proposer: ValidatorIndex,
         rotation_blocks: u64,
     ) -> ValidatorIndex {
-        let rotate = block_num.0 > 1 && rotation_blocks > 0 && block_num.0 % rotation_blocks == 0;
+        let rotate = block_num.0 > 1 && rotation_blocks > 0 && block_num.0.is_multiple_of(rotation_blocks);
         self.leader(parent_proposer, ViewId(u64::from(rotate)))
     }
 }

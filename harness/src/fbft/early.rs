@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::fbft::message::Envelope;
 use crate::fbft::refusal::Refusal;
 use crate::fbft::verify::Verified;
 use crate::types::ValidatorIndex;
@@ -25,18 +26,13 @@ struct Used {
     bytes: usize,
 }
 
-fn bytes_of(envelope: &crate::fbft::message::Envelope) -> usize {
+fn bytes_of(envelope: &Envelope) -> usize {
     borsh::object_length(envelope).unwrap_or(usize::MAX)
 }
 
 impl Early {
     /// Whether a message of a sender with `keys` slots still fits and is new.
-    pub(super) fn admits(
-        &self,
-        from: ValidatorIndex,
-        keys: usize,
-        envelope: &crate::fbft::message::Envelope,
-    ) -> Result<(), Refusal> {
+    pub(super) fn admits(&self, from: ValidatorIndex, keys: usize, envelope: &Envelope) -> Result<(), Refusal> {
         let used = self.used.get(&from).copied().unwrap_or_default();
         let bytes = used.bytes.saturating_add(bytes_of(envelope));
         if used.messages >= MAX_MESSAGES + 2 * keys || bytes > MAX_BYTES {

@@ -1,7 +1,7 @@
 //! How a block becomes final here, what comes after its quorum, and the step to the next height.
 
 use crate::block::Header;
-use crate::fbft::api::{Action, Note, Tip};
+use crate::fbft::api::{Action, At, Note, Tip};
 use crate::fbft::bitmap::SignerBitmap;
 use crate::fbft::certificate::{Certificate, Phase, QuorumCertificate};
 use crate::fbft::leader::Tally;
@@ -41,7 +41,7 @@ impl Replica {
         let hash = seal.block_hash;
         self.height.committed = Some(seal);
         if self.height.headers.contains_key(&hash) {
-            self.obtain(hash, out);
+            self.obtain(hash, false, out);
         } else {
             self.note_behind(now, from, out);
         }
@@ -51,7 +51,7 @@ impl Replica {
     pub(super) fn ask_for_committed(&mut self, now: Millis, out: &mut Vec<Action>) {
         let Some(seal) = self.height.committed.clone() else { return };
         if self.height.headers.contains_key(&seal.block_hash) {
-            self.obtain(seal.block_hash, out);
+            self.obtain(seal.block_hash, true, out);
             return;
         }
         let signers = self.signers(&seal);
@@ -148,7 +148,7 @@ impl Replica {
                         self.view.prepared = Some(prepared);
                         self.open_timer(now);
                     }
-                    self.obtain(hash, out);
+                    self.obtain(hash, false, out);
                 }
                 _ => {
                     self.record.lock = None;
@@ -217,11 +217,7 @@ impl Replica {
         if late.tally.power() < u64::from(self.config.committee.slots()) {
             return;
         }
-        let at = crate::fbft::api::At {
-            block_num: self.tip.block_num,
-            view_id: late.view_id,
-            block_hash: Some(self.tip.hash),
-        };
+        let at = At { block_num: self.tip.block_num, view_id: late.view_id, block_hash: Some(self.tip.hash) };
         out.push(Action::Note(Note::CommitAll(at)));
         let to = self.leader();
         if to != self.config.me

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod bitmap;
+pub mod bls;
 pub mod certificate;
 pub mod committee;
 pub mod crypto;

@@ -1,12 +1,14 @@
 //! One validator's state machine: what it knows, which messages it wants, and the order in which knowledge becomes action.
 //!
-//! Every event first records a fact; then [`Replica::progress`] takes each step that the facts now allow. The steps live in
+//! Every event first records a fact; then `progress` takes each step that the facts now allow. The steps live in
 //! `validator.rs` (proposals and votes), `leader.rs` (tallies and certificates), `view_change.rs` and `finality.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::block::Header;
+#[cfg(test)]
+use crate::fbft::api::Planted;
 use crate::fbft::api::{Action, At, Event, Note, ReplicaConfig, Tip};
 use crate::fbft::bitmap::SignerBitmap;
 use crate::fbft::certificate::{Certificate, Phase, QuorumCertificate};
@@ -14,7 +16,7 @@ use crate::fbft::crypto::Crypto;
 use crate::fbft::early::Early;
 use crate::fbft::finality::LateCommits;
 use crate::fbft::leader::Tally;
-use crate::fbft::message::{Announce, Envelope, Message, ViewChange};
+use crate::fbft::message::{Announce, Envelope, Message, ViewChange, Vote};
 use crate::fbft::refusal::Refusal;
 use crate::fbft::safety::SafetyRecord;
 use crate::fbft::verify::{Verified, check_stranger, vote_signers};
@@ -274,7 +276,7 @@ impl Replica {
         }
     }
 
-    fn wants_vote(&self, from: ValidatorIndex, vote: &crate::fbft::message::Vote, phase: Phase) -> Result<(), Refusal> {
+    fn wants_vote(&self, from: ValidatorIndex, vote: &Vote, phase: Phase) -> Result<(), Refusal> {
         if vote.view_id > self.view_id() {
             return Err(Refusal::FutureView);
         }
@@ -476,7 +478,7 @@ impl Replica {
             self.repeat_as_leader(out);
         }
         if let Some(hash) = self.view.proposal {
-            self.obtain(hash, out);
+            self.obtain(hash, true, out);
         }
     }
 
@@ -510,10 +512,10 @@ impl Replica {
         if self.mute {
             return;
         }
-        #[allow(unused_mut)]
+        #[cfg_attr(not(test), expect(unused_mut, reason = "only a planted fault changes it"))]
         let mut record = self.record.clone();
         #[cfg(test)]
-        if self.config.plants(crate::fbft::api::Planted::CertificateNotPersisted) {
+        if self.config.plants(Planted::CertificateNotPersisted) {
             record.lock = None;
         }
         out.push(Action::Persist(record));

@@ -1,7 +1,10 @@
 //! What every validator does in a view: accept one justified proposal, vote twice, keep the highest prepared certificate.
 
 use crate::block::Header;
+#[cfg(test)]
+use crate::fbft::api::Planted;
 use crate::fbft::api::{Action, Note};
+use crate::fbft::bitmap::SignerBitmap;
 use crate::fbft::certificate::{Certificate, QuorumCertificate};
 use crate::fbft::committee::Votes;
 use crate::fbft::crypto::{Kind, payload};
@@ -68,7 +71,7 @@ impl Replica {
         self.view.proposal = Some(hash);
         self.learn_header(hash, header);
         out.push(Action::Note(Note::AnnounceReceived(self.at(Some(hash)))));
-        self.obtain(hash, out);
+        self.obtain(hash, false, out);
         Ok(())
     }
 
@@ -93,7 +96,7 @@ impl Replica {
             return Ok(());
         }
         #[cfg(test)]
-        if self.view.basis.is_some() && self.config.plants(crate::fbft::api::Planted::NewViewChoiceUnchecked) {
+        if self.view.basis.is_some() && self.config.plants(Planted::NewViewChoiceUnchecked) {
             return Ok(());
         }
         match &self.view.basis {
@@ -112,8 +115,8 @@ impl Replica {
         }
     }
 
-    /// Asks for a body that is missing.
-    pub(super) fn obtain(&self, hash: Hash, out: &mut Vec<Action>) {
+    /// Asks for a body that is missing: first those who said that they hold it, and when that is not enough, everybody.
+    pub(super) fn obtain(&self, hash: Hash, again: bool, out: &mut Vec<Action>) {
         let Some(header) = self.height.headers.get(&hash) else { return };
         if self.height.bodies.contains_key(&hash) {
             return;
@@ -128,10 +131,15 @@ impl Replica {
             },
         ];
         let certificate = certificates.into_iter().flatten().find(|certificate| certificate.block_hash == hash);
-        let from = match certificate {
+        let mut from = match certificate {
             Some(certificate) => self.signers(certificate),
             None => vec![header.proposer],
         };
+        if again {
+            let others = (0..self.config.committee.validators()).map(ValidatorIndex);
+            let others: Vec<_> = others.filter(|other| *other != self.config.me && !from.contains(other)).collect();
+            from.extend(others);
+        }
         out.push(Action::Obtain { header: header.clone(), from });
     }
 
@@ -152,7 +160,8 @@ impl Replica {
         }
     }
 
-    /// First vote: only for an accepted proposal whose body is at hand and agrees with its header.
+    /// First vote: only for an accepted proposal whose body is at hand and agrees with its header. The body is durable before
+    /// the vote leaves: a prepared certificate then proves that more than a third hold it, even after everybody restarted.
     pub(super) fn try_prepare(&mut self, out: &mut Vec<Action>) {
         let Some(hash) = self.view.proposal else { return };
         let view_id = self.view_id();
@@ -184,7 +193,7 @@ impl Replica {
         if let Some(header) = self.height.headers.get(&hash).cloned() {
             self.view.proposal.get_or_insert(hash);
             self.raise_lock(prepared.certificate(), &header);
-            self.obtain(hash, out);
+            self.obtain(hash, false, out);
         }
     }
 
@@ -229,7 +238,7 @@ impl Replica {
             Votes::PerValidator => vec![&slots],
         };
         for group in groups {
-            let signers = crate::fbft::bitmap::SignerBitmap::of(committee.slots(), group.iter().copied());
+            let signers = SignerBitmap::of(committee.slots(), group.iter().copied());
             let vote = Vote {
                 block_num,
                 view_id,

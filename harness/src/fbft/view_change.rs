@@ -1,5 +1,7 @@
 //! How replicas leave a view that stalls and agree on where the next one starts.
 
+#[cfg(test)]
+use crate::fbft::api::Planted;
 use crate::fbft::api::{Action, Note};
 use crate::fbft::certificate::Certificate;
 use crate::fbft::crypto::{Kind, payload};
@@ -35,10 +37,10 @@ impl Replica {
         if self.mute {
             return;
         }
-        #[allow(unused_mut)]
+        #[cfg_attr(not(test), expect(unused_mut, reason = "only a planted fault changes it"))]
         let mut prepared = self.record.lock.clone();
         #[cfg(test)]
-        if self.config.plants(crate::fbft::api::Planted::LockIgnored) {
+        if self.config.plants(Planted::LockIgnored) {
             prepared = None;
         }
         let committee = &self.config.committee;

@@ -72,7 +72,7 @@ pub(super) fn find(run: &Collected, facts: &Facts, summary: &Summary) -> Option<
 }
 
 /// A kernel's work in plain words.
-pub fn plain_name(kernel: &str) -> &str {
+fn plain_name(kernel: &str) -> &str {
     match kernel {
         "secp256k1/recover" => "sender recovery",
         "bls/verify-batch" => "signature verification",

@@ -6,6 +6,7 @@ use super::collect::{Collected, merge};
 use super::histogram::Series;
 use super::summarise::Facts;
 use super::summary::{Grade, Percentiles, Quality, Reason, Summary, nearest_rank};
+use crate::environment;
 
 /// Part of the due transactions that a generator may fail to send.
 const MAX_UNSENT: f64 = 0.001;
@@ -26,7 +27,7 @@ pub(super) fn grade(run: &Collected, facts: &Facts, summary: &Summary, block_fin
     let mut say = |grade, reason: String| reasons.push(Reason { grade, reason });
     invalidity(run, facts, summary, &mut say);
     incompleteness(run, facts, summary, &mut say);
-    environment(run, facts, &mut say);
+    circumstances(run, facts, &mut say);
     steadiness(run, summary, block_finality, &mut say);
     Quality::new(reasons)
 }
@@ -104,15 +105,9 @@ fn incompleteness(run: &Collected, facts: &Facts, summary: &Summary, say: Say<'_
     }
 }
 
-fn environment(run: &Collected, facts: &Facts, say: Say<'_>) {
-    let build = &run.manifest.build;
-    if build.debug_assertions {
-        say(Grade::C, format!("the binary checks overflows and assertions ({})", build.profile));
-    }
-    match (&build.revision, build.dirty) {
-        (None, _) => say(Grade::B, "the source revision is unknown".into()),
-        (_, Some(true)) => say(Grade::B, "the source differs from its revision".into()),
-        _ => {}
+fn circumstances(run: &Collected, facts: &Facts, say: Say<'_>) {
+    for reason in environment::build_obstacles(&run.manifest.build) {
+        say(reason.grade, reason.reason);
     }
     if run.hosts.is_empty() {
         say(Grade::B, "the hosts are not described".into());

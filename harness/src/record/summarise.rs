@@ -74,7 +74,8 @@ struct Calls {
 
 type CallKey = (String, Job, String, String, u32);
 
-fn conclude(run: &Collected) -> Summary {
+/// Computes the summary of files already read.
+pub fn conclude(run: &Collected) -> Summary {
     let config = &run.manifest.config;
     let mut calls: BTreeMap<CallKey, Calls> = BTreeMap::new();
     let mut delays = Delays::default();
@@ -411,7 +412,7 @@ fn kernel_rows(calls: BTreeMap<CallKey, Calls>) -> Vec<KernelRow> {
             execute_ns: None,
             output_ns: None,
             sum_ns: Some(sum_ns),
-            items_per_s: rate(calls.items.iter().fold(0, |a, &b| a.saturating_add(b))),
+            items_per_s: rate(calls.items.iter().fold(0u64, |a, &b| a.saturating_add(b))),
             bytes_per_s: rate(calls.bytes),
             total_ns: Distribution::of(calls.total_ns),
             invalid_total_ns: None,
@@ -435,9 +436,9 @@ fn node(facts: &NodeFacts) -> Node {
         received_bytes: net(|sample| sample.received_bytes),
         lost_packets: net(|sample| sample.lost_packets),
         dropped_frames: net(|sample| sample.dropped_frames),
-        cpu_ns: (!cpu.is_empty()).then(|| cpu.iter().fold(0, |a, &b| a.saturating_add(b))),
+        cpu_ns: (!cpu.is_empty()).then(|| cpu.iter().fold(0u64, |a, &b| a.saturating_add(b))),
         rss_bytes_max: facts.rss_bytes_max,
-        refused: facts.refused.values().fold(0, |a, &b| a.saturating_add(b)),
+        refused: facts.refused.values().fold(0u64, |a, &b| a.saturating_add(b)),
     }
 }
 
