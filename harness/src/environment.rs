@@ -3,7 +3,7 @@
 //! Everything is read from files below a root that tests replace. A sensor that is absent is null, with the reason.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use shardmark_kernels::backend::{Description, Options};

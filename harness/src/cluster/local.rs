@@ -101,6 +101,8 @@ pub fn run(
     let validators = config.cluster.validators;
     progress.stage(&format!("drawing keys for {validators} validators"));
     private_folder(private).with_context(|| format!("cannot create {}", private.display()))?;
+    let logs = bundle.join("logs");
+    std::fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
     let secrets = Secrets::draw(validators, config.cluster.keys_per_validator)?;
     let (sender, heard) = channel();
     let mut cluster =
