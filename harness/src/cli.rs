@@ -166,9 +166,8 @@ pub struct CheckArgs {
 /// Arguments of `node`.
 #[derive(Debug, Args)]
 pub struct NodeArgs {
-    /// What the launcher tells its node.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
+    /// The node's file, written by the launcher.
+    spec: PathBuf,
 }
 
 /// What every command is told.
@@ -201,12 +200,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(context, args),
         Command::Report(args) => inspect::report(context, args),
         Command::Check(args) => inspect::check(context, args),
-        Command::Node(args) => node(args),
+        Command::Node(args) => return crate::node::main(&args.spec),
     })
-}
-
-fn node(_: NodeArgs) -> Result<(), Failure> {
-    Err(Failure::infrastructure("the node is not built yet"))
 }
 
 fn end(result: Result<(), Failure>) -> ExitCode {

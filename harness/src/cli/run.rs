@@ -1,12 +1,17 @@
 //! `run`: from a configuration to bundles and reports, through a launcher that starts the validators.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use shardmark_kernels::backend::Options;
 
 use super::inspect::grade;
+use super::progress::Progress;
 use super::{Context, Failure, Format, RunArgs, print, print_json};
+use crate::cluster::{Usage, local};
 use crate::config::Config;
 use crate::environment;
 use crate::plan::{Plan, Run, availability, plan};
@@ -44,8 +49,62 @@ pub fn run(context: Context, args: RunArgs) -> Result<(), Failure> {
     execute(context, &config, &plan, &out, &mut launch)
 }
 
-fn launch(_: &Run, _: &Bundle) -> Result<Ended, Failure> {
-    Err(Failure::infrastructure("the launcher is not built yet"))
+/// Runs the validators of one plan entry as processes of this machine.
+fn launch(run: &Run, bundle: &Bundle) -> Result<Ended, Failure> {
+    // Keys and journals: readable by this user only, gone when the run is over.
+    let private = tempfile::tempdir().map_err(Failure::infrastructure)?;
+    let mut follow = Follow(None);
+    let ended = local::run(&run.config, bundle.path(), private.path(), interrupt()?, &mut follow);
+    follow.finish();
+    let ended = ended.map_err(|error| match error.downcast_ref::<Usage>() {
+        Some(usage) => Failure::usage(usage),
+        None => Failure::infrastructure(format!("{error:#}")),
+    })?;
+    match ended.failures.is_empty() {
+        false => Err(Failure::infrastructure(ended.failures.join("; "))),
+        true if ended.interrupted => Ok(Ended::Interrupted),
+        true => Ok(Ended::Complete),
+    }
+}
+
+/// Set by Ctrl-C and by a request to terminate; the first one ends the run in order.
+fn interrupt() -> Result<&'static AtomicBool, Failure> {
+    static FLAG: AtomicBool = AtomicBool::new(false);
+    static HANDLER: OnceLock<Result<(), String>> = OnceLock::new();
+    let handler = HANDLER.get_or_init(|| ctrlc::set_handler(|| FLAG.store(true, Relaxed)).map_err(|e| e.to_string()));
+    handler.clone().map_err(Failure::infrastructure)?;
+    Ok(&FLAG)
+}
+
+/// Shows a run's progress once it has begun, and stages before that.
+struct Follow(Option<Progress>);
+
+impl Follow {
+    fn finish(&self) {
+        if let Some(progress) = &self.0 {
+            progress.finish();
+        }
+    }
+}
+
+impl local::Progress for Follow {
+    fn stage(&mut self, text: &str) {
+        match &self.0 {
+            Some(progress) => progress.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    fn running(&mut self, at: Duration, planned: Duration, nodes: &[local::NodeProgress]) {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let progress = self.0.get_or_insert_with(|| Progress::new(millis(planned)));
+        let height = nodes.iter().map(|node| node.block_num).min().unwrap_or(0);
+        let sum = |f: fn(&local::NodeProgress) -> u64| nodes.iter().map(f).sum::<u64>();
+        let views = nodes.iter().map(|node| node.view_changes).max().unwrap_or(0);
+        let (finalized, due) = (sum(|node| node.finalized), sum(|node| node.due));
+        progress.message(&format!("block {height}, {finalized} of {due} transactions final, {views} view changes"));
+        progress.set(millis(at));
+    }
 }
 
 /// Runs a plan into an empty folder and reports.

@@ -99,7 +99,8 @@ impl Certificate {
     }
 }
 
-/// A certificate that was verified. [`QuorumCertificate::try_new`] is the only door.
+/// A certificate that was verified. [`QuorumCertificate::try_new`] is the only door, apart from the batch of
+/// `fbft::verify` and the leader's own sum of verified votes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumCertificate(Certificate);
 
@@ -119,6 +120,11 @@ impl QuorumCertificate {
             return Err(CertificateError::BadSignature);
         }
         Ok(Self(certificate))
+    }
+
+    /// For what a batch of `fbft::verify` accepted and for a quorum of votes that it accepted one by one.
+    pub(super) fn attest(certificate: Certificate) -> Self {
+        Self(certificate)
     }
 
     /// The certificate, to send or store.

@@ -16,6 +16,9 @@ pub struct Committee {
     keys: Vec<PublicKeyBytes>,
     /// First slot of each validator, and one past the last slot at the end.
     bounds: Vec<u16>,
+    /// A planted fault: votes that a quorum may lack.
+    #[cfg(test)]
+    missing: u64,
 }
 
 /// How a validator with several keys votes.
@@ -43,7 +46,21 @@ impl Committee {
             let next = usize::from(bounds[bounds.len() - 1]) + own.len();
             bounds.push(u16::try_from(next).map_err(|_| "a committee has at most 65535 slots".to_owned())?);
         }
-        Ok(Self { chain, shard, keys: keys.into_iter().flatten().collect(), bounds })
+        Ok(Self {
+            chain,
+            shard,
+            keys: keys.into_iter().flatten().collect(),
+            bounds,
+            #[cfg(test)]
+            missing: 0,
+        })
+    }
+
+    /// The same committee with a planted fault: one vote less counts as a quorum.
+    #[cfg(test)]
+    pub(crate) fn with_quorum_minus_one(mut self) -> Self {
+        self.missing = 1;
+        self
     }
 
     /// The network.
@@ -89,6 +106,8 @@ impl Committee {
 
     /// Whether this much voting power is a quorum: strictly above 2/3 of the total.
     pub fn is_quorum(&self, power: u64) -> bool {
+        #[cfg(test)]
+        let power = power + self.missing;
         3 * power > 2 * u64::from(self.slots())
     }
 
@@ -116,7 +135,7 @@ impl Committee {
         parent_proposer: ValidatorIndex,
         rotation_blocks: u64,
     ) -> ValidatorIndex {
-        let rotate = block_num.0 > 1 && rotation_blocks > 0 && block_num.0 % rotation_blocks == 0;
+        let rotate = block_num.0 > 1 && rotation_blocks > 0 && block_num.0.is_multiple_of(rotation_blocks);
         self.leader(parent_proposer, ViewId(u64::from(rotate)))
     }
 }

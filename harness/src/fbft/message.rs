@@ -4,7 +4,11 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::block::Header;
 use crate::fbft::certificate::Certificate;
+use crate::fbft::refusal::Refusal;
 use crate::types::{BlockNum, ChainId, Hash, ShardId, Signature, ValidatorIndex, ViewId};
+
+/// No message is longer: a NewView of 1,000 validators fits.
+pub const MAX_ENVELOPE_BYTES: usize = 4 << 20;
 
 /// A consensus message and the shard it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -15,6 +19,25 @@ pub struct Envelope {
     pub shard: ShardId,
     /// The message.
     pub message: Message,
+}
+
+impl Envelope {
+    /// The only door for a peer's bytes. The encoding is canonical: what decodes encodes to the same bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TooLong`] beyond [`MAX_ENVELOPE_BYTES`], [`Refusal::Malformed`] otherwise.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Refusal> {
+        if bytes.len() > MAX_ENVELOPE_BYTES {
+            return Err(Refusal::TooLong);
+        }
+        borsh::from_slice(bytes).map_err(|_| Refusal::Malformed)
+    }
+
+    /// The encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        borsh::to_vec(self).expect("writing to memory does no I/O")
+    }
 }
 
 /// A consensus message.
@@ -34,6 +57,30 @@ pub enum Message {
     ViewChange(ViewChange),
     /// New leader to all: a quorum of ViewChanges; its Announce follows.
     NewView(NewView),
+}
+
+impl Message {
+    /// The height it speaks of.
+    pub fn block_num(&self) -> BlockNum {
+        match self {
+            Self::Announce(announce) => announce.header.block_num,
+            Self::Prepare(vote) | Self::Commit(vote) => vote.block_num,
+            Self::Prepared(certificate) | Self::Committed(certificate) => certificate.block_num,
+            Self::ViewChange(view_change) => view_change.block_num,
+            Self::NewView(new_view) => new_view.block_num,
+        }
+    }
+
+    /// The view it speaks of.
+    pub fn view_id(&self) -> ViewId {
+        match self {
+            Self::Announce(announce) => announce.view_id,
+            Self::Prepare(vote) | Self::Commit(vote) => vote.view_id,
+            Self::Prepared(certificate) | Self::Committed(certificate) => certificate.view_id,
+            Self::ViewChange(view_change) => view_change.view_id,
+            Self::NewView(new_view) => new_view.view_id,
+        }
+    }
 }
 
 /// A proposal. A view above 0 is open only after its [`NewView`].

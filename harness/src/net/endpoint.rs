@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::crypto::HmacKey;
@@ -31,6 +31,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_DIAL_TIMEOUT: Duration = Duration::from_millis(500);
 /// Incoming handshakes at work at once; further ones are refused.
 const HANDSHAKES: usize = 64;
+/// How long a shutdown repeats its goodbye to peers that may have missed it.
+const FAREWELL: Duration = Duration::from_millis(300);
 /// Pause between dials: the first, doubled up to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
@@ -375,11 +377,10 @@ impl Handle {
     }
 
     /// Refuses new frames, sends the queued ones to the peers that are connected and waits for their acknowledgement,
-    /// then closes everything; all of it within about `within`. The inbox still gives what had arrived.
+    /// then closes everything: `within`, and a moment to say goodbye. The inbox still gives what had arrived.
     ///
     /// Returns the number of frames that stayed in the queues.
     pub async fn shutdown(&self, within: Duration) -> usize {
-        let started = Instant::now();
         let shared = &self.inner.shared;
         shared.closing.store(true, SeqCst);
         for link in &shared.links {
@@ -390,9 +391,9 @@ impl Handle {
         // Fails only at the deadline: `shared` holds the sender.
         let _ = timeout(within, shared.writers.subscribe().wait_for(|writers| *writers == 0)).await;
         self.inner.quinn.close(code::SHUTDOWN, b"shutdown");
-        // So that the peers hear of it before the process ends.
-        let left = within.saturating_sub(started.elapsed()).max(Duration::from_millis(100));
-        let _ = timeout(left, self.inner.quinn.wait_idle()).await;
+        // So that the peers hear of it before the process ends. Handshakes of strangers and of peers that gave up linger
+        // in the endpoint for seconds, and are not worth waiting for.
+        let _ = timeout(FAREWELL, self.inner.quinn.wait_idle()).await;
         shared.inbox.close();
         shared.links.iter().map(|link| Lane::ALL.map(|lane| link.queues[lane].len()).iter().sum::<usize>()).sum()
     }

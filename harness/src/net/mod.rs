@@ -4,9 +4,9 @@
 //!
 //! - One connection a pair of validators; the lower index dials, again and again until the peer is there.
 //! - Mutual TLS 1.3. Both sides accept exactly the certificates pinned in the [`Roster`], and a frame's sender is read
-//!   from the certificate, never from a message ([`tls`]).
-//! - Four [`Lane`]s a direction, each one long-lived QUIC stream of length-prefixed frames ([`frame`]) with its own
-//!   priority and its own queue bounded in bytes ([`queue`], [`inbox`]): a full queue loses that frame, counted, and
+//!   from the certificate, never from a message (`tls.rs`).
+//! - Four [`Lane`]s a direction, each one long-lived QUIC stream of length-prefixed frames (`frame.rs`) with its own
+//!   priority and its own queue bounded in bytes (`queue.rs`, `inbox.rs`): a full queue loses that frame, counted, and
 //!   nothing else; a reader that falls behind slows down only the peer and lane it does not read.
 //! - Everything that leaves, arrives or is refused is counted ([`Stats`]).
 //!
@@ -34,6 +34,7 @@ mod inbox;
 mod lane;
 mod queue;
 mod session;
+pub mod sim;
 mod stats;
 mod tls;
 

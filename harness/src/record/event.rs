@@ -196,6 +196,8 @@ pub enum Job {
     Commit,
     /// A commit certificate, made or checked.
     Committed,
+    /// Votes summed into a certificate, and own signatures.
+    Certificate,
     /// The parent's seal in a header.
     Seal,
     /// View changes.

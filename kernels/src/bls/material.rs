@@ -98,7 +98,7 @@ pub(super) enum Fault {
     WrongKey,
     /// One bit of the encoding is flipped.
     BitFlip,
-    /// A point of the cofactor's order is added: the pairing equation alone still holds.
+    /// A point whose order divides the cofactor is added: the component in the subgroup is still right.
     OutsideSubgroup,
     /// The same point with a coordinate that is not reduced.
     NonCanonical,

@@ -206,8 +206,8 @@ pub(super) fn add_scalars(a: &blst_scalar, b: &blst_scalar) -> blst_scalar {
 
 /// The generator of G1, negated: a signature is paired with it.
 pub(super) fn negated_generator() -> G1 {
-    // SAFETY: the function returns a pointer to a static.
-    affine_g1(&[negate_g1(jacobian_g1(unsafe { &*blst::blst_p1_affine_generator() }))])[0]
+    // SAFETY: the static is a constant of the library, never written.
+    unsafe { blst::BLS12_381_NEG_G1 }
 }
 
 /// The product of the pairs' Miller loops, before the final exponentiation. Pairs with infinity count as one, which

@@ -73,8 +73,9 @@ pub fn extend(known: &[(usize, &[u8])], index: usize, columns: Range<usize>) -> 
 fn combine(coefficients: &[u8], known: &[(usize, &[u8])], columns: Range<usize>) -> Vec<u8> {
     let mut sum = vec![0; columns.len()];
     for (coefficient, (_, chunk)) in coefficients.iter().zip(known) {
+        let products = &PRODUCTS[usize::from(*coefficient)];
         for (sum, byte) in sum.iter_mut().zip(&chunk[columns.clone()]) {
-            *sum ^= product(*coefficient, *byte);
+            *sum ^= products[usize::from(*byte)];
         }
     }
     sum

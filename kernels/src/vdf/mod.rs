@@ -6,7 +6,7 @@
 //! | [`Verify`] `vdf/verify` | seed, iterations, `y` then proof | a verdict per proof, with its reason |
 //! | [`Discriminant`] `vdf/discriminant` | seeds | the discriminant's magnitude per seed |
 //!
-//! [`evaluate`] and [`verify`] are the same computation for one instance. A VDF is sequential by design: threads and
+//! [`evaluate()`] and [`verify()`] are the same computation for one instance. A VDF is sequential by design: threads and
 //! batches raise the number of instances per second, never the speed of one.
 //!
 //! `form.rs` is the class group over the integers of `integer.rs` and the partial Euclid of `lehmer.rs`;

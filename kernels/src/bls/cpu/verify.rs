@@ -1,6 +1,6 @@
 //! verify-batch on the CPU: the whole batch as one equation.
 //!
-//! With weights `r_i`, secret and drawn after the batch is fixed, all sets hold (but for a chance of about 2^-64) if
+//! With weights `r_i`, secret and drawn after the batch is fixed, all sets hold (but for a chance of 2^-64) if
 //!
 //! ```text
 //! prod over messages m  e(sum r_i * key_i over the sets of m, H(m))  *  e(-g1, sum r_i * signature_i)  =  1
@@ -17,10 +17,10 @@ use std::ops::Range;
 use blst::{blst_fp12, blst_p1, blst_p2};
 use rand::TryRng;
 
+use super::Cpu;
 use super::aggregate::executed;
 use super::bisect::Bisection;
 use super::committee::Committee;
-use super::{Cpu, Pool};
 use crate::backend::{Backend, Control, Description, Error, Prepared, Session};
 use crate::bls::points::{
     G1, G2, add_g1, add_g2, affine_g1, affine_g2, decode_g2, hash_to_g2, in_g2, is_infinite_g1, is_infinite_g2,
@@ -28,6 +28,7 @@ use crate::bls::points::{
 };
 use crate::bls::verify_batch::{Input, Output, Setup};
 use crate::bls::{Refusal, Signers, VerifyBatch};
+use crate::pool::Pool;
 
 /// Most pairs whose Miller loops share their squarings: blst's MILLER_LOOP_N_MAX.
 const MOST_PAIRS: usize = 16;
@@ -43,13 +44,13 @@ impl Backend<VerifyBatch> for Cpu {
         self.describe()
     }
 
-    fn prepare<'a>(&'a self, setup: &'a Setup) -> Result<Box<dyn Prepared<VerifyBatch> + 'a>, Error> {
-        Ok(Box::new(Verifier { pool: &self.pool, committee: Committee::prepare(&self.pool, &setup.keys)? }))
+    fn prepare(&self, setup: &Setup) -> Result<Box<dyn Prepared<VerifyBatch>>, Error> {
+        Ok(Box::new(Verifier { pool: self.pool.clone(), committee: Committee::prepare(&self.pool, &setup.keys)? }))
     }
 }
 
-struct Verifier<'a> {
-    pool: &'a Pool,
+struct Verifier {
+    pool: Pool,
     committee: Committee,
 }
 
@@ -62,7 +63,7 @@ struct Candidate<'a> {
     signature: G2,
 }
 
-impl Prepared<VerifyBatch> for Verifier<'_> {
+impl Prepared<VerifyBatch> for Verifier {
     fn load<'a>(&'a self, input: &'a Input) -> Result<Box<dyn Session<VerifyBatch> + 'a>, Error> {
         let mut messages: Vec<&[u8]> = Vec::new();
         let mut index = HashMap::new();
@@ -90,7 +91,7 @@ impl Prepared<VerifyBatch> for Verifier<'_> {
 }
 
 struct Batch<'a> {
-    verifier: &'a Verifier<'a>,
+    verifier: &'a Verifier,
     /// Distinct, by first appearance.
     messages: Vec<&'a [u8]>,
     candidates: Vec<Result<Candidate<'a>, Refusal>>,
@@ -102,7 +103,7 @@ impl Session<VerifyBatch> for Batch<'_> {
         self.verdicts = None;
         let (mut verdicts, sets) = self.admit(control)?;
         if !sets.is_empty() {
-            let equation = Equation::new(self.verifier.pool, control, &self.messages, sets)?;
+            let equation = Equation::new(&self.verifier.pool, control, &self.messages, sets)?;
             for set in Bisection::new(&equation, control).bad_sets()? {
                 verdicts[set] = Err(Refusal::Invalid);
             }
@@ -120,7 +121,7 @@ impl Batch<'_> {
     /// Sums the signers' keys and checks each signature by itself. Gives the verdicts so far and the sets that the
     /// equation must decide, ordered by message so that the sets of one message are neighbours.
     fn admit(&self, control: &Control) -> Result<(Output, Vec<Set>), Error> {
-        let pool = self.verifier.pool;
+        let pool = &self.verifier.pool;
         let checked = pool.try_map(self.candidates.len(), |i| {
             control.check()?;
             Ok(self.candidates[i].and_then(|candidate| {
@@ -130,20 +131,19 @@ impl Batch<'_> {
                 Ok((candidate, self.verifier.committee.key(candidate.signers)))
             }))
         })?;
-        let sums: Vec<blst_p1> = checked.iter().filter_map(|set| set.map(|(_, key)| key).ok()).collect();
-        let mut keys = affine_g1(&sums).into_iter();
+        let sums: Vec<blst_p1> =
+            checked.iter().map(|set| set.map_or_else(|_| blst_p1::default(), |(_, key)| key)).collect();
 
-        let mut sets = Vec::with_capacity(sums.len());
+        let mut sets = Vec::with_capacity(checked.len());
         let mut verdicts = Vec::with_capacity(checked.len());
-        for (index, set) in checked.into_iter().enumerate() {
-            let verdict = set.and_then(|(candidate, _)| match keys.next() {
-                Some(key) if !is_infinite_g1(&key) && !is_infinite_g2(&candidate.signature) => {
-                    sets.push(Set { index, message: candidate.message, key, signature: candidate.signature });
-                    Ok(())
+        for (index, (set, key)) in checked.into_iter().zip(affine_g1(&sums)).enumerate() {
+            verdicts.push(set.and_then(|(candidate, _)| {
+                if is_infinite_g1(&key) || is_infinite_g2(&candidate.signature) {
+                    return Err(Refusal::Invalid);
                 }
-                _ => Err(Refusal::Invalid),
-            });
-            verdicts.push(verdict);
+                sets.push(Set { index, message: candidate.message, key, signature: candidate.signature });
+                Ok(())
+            }));
         }
         sets.sort_by_key(|set| set.message);
         Ok((verdicts, sets))
@@ -197,6 +197,7 @@ impl<'a> Equation<'a> {
             control.check()?;
             Ok::<_, Error>(hash_to_g2(messages[sets[groups[group].start].message]))
         })?;
+        let least_pairs = if pool.threads() == 1 { MOST_PAIRS } else { LEAST_PAIRS };
         let mut equation = Self {
             pool,
             keys: sets.iter().map(|set| set.key).collect(),
@@ -204,8 +205,7 @@ impl<'a> Equation<'a> {
             weights: weights(sets.len())?,
             weighted_keys: Vec::new(),
             hashes: affine_g2(&hashes),
-            chunk: (groups.len() / pool.threads)
-                .clamp(if pool.threads == 1 { MOST_PAIRS } else { LEAST_PAIRS }, MOST_PAIRS),
+            chunk: (groups.len() / pool.threads()).clamp(least_pairs, MOST_PAIRS),
             chunks: Vec::new(),
             negated_generator: negated_generator(),
             sets,
@@ -267,20 +267,34 @@ impl<'a> Equation<'a> {
     }
 }
 
-/// `n` weights from the operating system, uniform over the nonzero 64-bit integers. A single set needs none: its weight
-/// is one.
+/// `n` weights: the first is one, the others are drawn from the operating system, uniform over the nonzero 64-bit integers.
+///
+/// The first set needs no randomness of its own. If any other set of a range is bad, that one's weight hides it with a
+/// chance of at most `1 / (2^64 - 1)`, whatever the rest; if none is, nothing can cancel the first.
 fn weights(n: usize) -> Result<Vec<u64>, Error> {
-    if n == 1 {
-        return Ok(vec![1]);
-    }
     let failed = |e| Error::Device(format!("the operating system's random generator failed: {e}"));
-    let mut bytes = vec![0; 8 * n];
+    let mut bytes = vec![0; 8 * n.saturating_sub(1)];
     rand::rngs::SysRng.try_fill_bytes(&mut bytes).map_err(failed)?;
-    let mut weights: Vec<u64> = bytes.as_chunks().0.iter().map(|chunk| u64::from_le_bytes(*chunk)).collect();
+    let drawn = bytes.as_chunks().0.iter().map(|chunk| u64::from_le_bytes(*chunk));
+    let mut weights: Vec<u64> = std::iter::once(1).chain(drawn).collect();
     for weight in &mut weights {
         while *weight == 0 {
             *weight = rand::rngs::SysRng.try_next_u64().map_err(failed)?;
         }
     }
     Ok(weights)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_fresh_and_never_zero() {
+        assert_eq!(weights(1).unwrap(), [1]);
+        let (a, b) = (weights(100).unwrap(), weights(100).unwrap());
+        assert!(a.len() == 100 && !a.contains(&0));
+        assert!(a[1..].iter().zip(&b[1..]).all(|(a, b)| a != b), "two calls share a weight");
+        assert!(a[1..].iter().any(|weight| weight >> 60 != 0), "all 64 bits are used");
+    }
 }

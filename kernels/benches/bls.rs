@@ -1,0 +1,65 @@
+//! Criterion benches of the BLS kernels: `execute` alone, input already loaded.
+//!
+//! For developers who compare two states of one machine; comparisons with peers are `versus`'s.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use shardmark_kernels::backend::{BackendId, Control, Kernel, Options};
+use shardmark_kernels::bls::verify_batch::{self, SignerShape};
+use shardmark_kernels::bls::{AggregateKeys, AggregateSignatures, VerifyBatch, aggregate_keys, aggregate_signatures};
+
+/// Benches one shape on every backend that this host has. Every output is checked first.
+fn bench<K: Kernel>(c: &mut Criterion, params: &K::Params, case: &str) {
+    const SEED: u64 = 1;
+    let setup = K::setup(params, SEED);
+    let input = K::generate(params, &setup, SEED, 0);
+    let mut group = c.benchmark_group(K::NAME.replace('/', "::"));
+    group.sample_size(10).throughput(Throughput::Elements(K::work(params).items));
+    for id in BackendId::ALL {
+        let Ok(backend) = K::open(id, &Options::default()) else { continue };
+        let control = Control::default();
+        let prepared = backend.prepare(&setup).expect("a generated setup is valid");
+        let mut session = prepared.load(&input).expect("a generated input is valid");
+        session.execute(&control).expect("nothing cancels it");
+        K::check(&setup, &input, &session.output().expect("it was executed")).expect("the output is right");
+        group.bench_function(format!("backend={id} {case}"), |bencher| {
+            bencher.iter(|| black_box(session.execute(&control)));
+        });
+    }
+}
+
+fn aggregate(c: &mut Criterion) {
+    for (committee, absent_percent) in [(250, 10), (250, 50), (1000, 10)] {
+        let params = aggregate_keys::Params { committee, bitmaps: 16, absent_percent };
+        bench::<AggregateKeys>(
+            c,
+            &params,
+            &format!("committee={committee} bitmaps=16 absent_percent={absent_percent}"),
+        );
+    }
+    for signatures in [4, 250] {
+        let params = aggregate_signatures::Params { groups: 1, signatures };
+        bench::<AggregateSignatures>(c, &params, &format!("groups=1 signatures={signatures}"));
+    }
+}
+
+fn verify(c: &mut Criterion) {
+    for (sets, distinct_messages) in [(1, 1), (8, 8), (128, 128), (10, 1), (250, 1)] {
+        for invalid in [0, 1] {
+            let (committee, signers) = (sets, SignerShape::One);
+            let params =
+                verify_batch::Params { sets, distinct_messages, invalid, committee, signers, absent_percent: 0 };
+            let case = format!("sets={sets} messages={distinct_messages}");
+            let case = if invalid == 0 { case } else { format!("{case} invalid={invalid}") };
+            bench::<VerifyBatch>(c, &params, &case);
+        }
+    }
+    let (committee, signers) = (250, SignerShape::Bitmap);
+    let params =
+        verify_batch::Params { sets: 1, distinct_messages: 1, invalid: 0, committee, signers, absent_percent: 10 };
+    bench::<VerifyBatch>(c, &params, "sets=1 messages=1 committee=250 absent_percent=10");
+}
+
+criterion_group!(benches, aggregate, verify);
+criterion_main!(benches);
