@@ -82,7 +82,17 @@ pub struct Actor {
 
 impl Actor {
     pub fn new(behaviour: Behaviour, committee: Arc<Committee>, crypto: Arc<dyn Crypto>, me: ValidatorIndex) -> Self {
-        Self { behaviour, committee, crypto, me, faces: vec![], stolen: None, recorded: vec![], other: None, bodies: vec![] }
+        Self {
+            behaviour,
+            committee,
+            crypto,
+            me,
+            faces: vec![],
+            stolen: None,
+            recorded: vec![],
+            other: None,
+            bodies: vec![],
+        }
     }
 
     fn others(&self) -> Vec<ValidatorIndex> {

@@ -174,9 +174,7 @@ impl Actor {
             }
             (Fault::Equivocating | Fault::Lying | Fault::Withholding, Lane::Consensus) => {
                 match borsh::from_slice(bytes) {
-                    Ok(Urgent::Fbft(envelope)) => {
-                        wrap(self.votes.hear(ValidatorIndex(from as u16), &envelope, rng))
-                    }
+                    Ok(Urgent::Fbft(envelope)) => wrap(self.votes.hear(ValidatorIndex(from as u16), &envelope, rng)),
                     _ => vec![],
                 }
             }

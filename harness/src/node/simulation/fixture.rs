@@ -28,8 +28,7 @@ pub const SHARD: ShardId = ShardId(0);
 /// Most bytes of a body.
 pub const BLOCK_BYTES: u32 = 4096;
 /// The delay function of runs with a beacon.
-pub const DELAY: DelayFunction =
-    DelayFunction { scheme: Scheme::Bound264, discriminant_bits: 256, iterations: 20 };
+pub const DELAY: DelayFunction = DelayFunction { scheme: Scheme::Bound264, discriminant_bits: 256, iterations: 20 };
 /// Transactions that each home is handed.
 pub const SUBMITTED: usize = 12;
 

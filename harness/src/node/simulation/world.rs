@@ -252,8 +252,16 @@ impl World {
         let beacon = (self.scenario.beacon_blocks > 0).then(|| {
             let (validators, blocks) = (self.committee.validators(), self.scenario.beacon_blocks);
             let timeout_ms = 3 * VIEW_TIMEOUT_MS;
-            Beacon::new(BeaconConfig { chain: CHAIN, shard: SHARD, validators, own: me, blocks, delay: DELAY, timeout_ms })
-                .unwrap()
+            Beacon::new(BeaconConfig {
+                chain: CHAIN,
+                shard: SHARD,
+                validators,
+                own: me,
+                blocks,
+                delay: DELAY,
+                timeout_ms,
+            })
+            .unwrap()
         });
         let node = &mut self.nodes[index];
         node.life += 1;
