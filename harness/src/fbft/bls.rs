@@ -45,7 +45,7 @@ pub struct BlsCommittee {
 }
 
 impl BlsCommittee {
-    /// Opens both kernels and decodes the keys. Backend and keys stay until the process ends: a run opens one committee.
+    /// Opens both kernels and decodes the keys.
     ///
     /// # Errors
     ///
@@ -61,12 +61,11 @@ impl BlsCommittee {
         let aggregator =
             AggregateSignatures::open(aggregate, options).map_err(unavailable(AggregateSignatures::NAME, aggregate))?;
         let descriptions = [verifier.description(), aggregator.description()];
-        // What is prepared borrows both, for as long as it lives.
-        let setup: &'static Setup = Box::leak(Box::new(Setup { keys: committee.keys().to_vec() }));
+        let setup = Setup { keys: committee.keys().to_vec() };
         Ok(Arc::new(Self {
             slots: committee.slots(),
-            verifier: Box::leak(verifier).prepare(setup).map_err(OpenError::Keys)?,
-            aggregator: Box::leak(aggregator).prepare(&()).map_err(OpenError::Keys)?,
+            verifier: verifier.prepare(&setup).map_err(OpenError::Keys)?,
+            aggregator: aggregator.prepare(&()).map_err(OpenError::Keys)?,
             descriptions,
             failure: Mutex::new(None),
         }))

@@ -98,8 +98,7 @@ fn run(spec: &Path) -> anyhow::Result<()> {
         base => base.checked_add(spec.index.0).context("base_port is too high for this many validators")?,
     };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let endpoint = Endpoint::bind(address, setup::identity(&spec)?, setup::transport(&config))
-        .map_err(|e| Usage(e.to_string()))?;
+    let endpoint = Endpoint::bind(address, setup::identity(&spec)?, setup::transport(&config))?;
     say(&FromNode::Listening { address: endpoint.local_addr() });
 
     let parts = setup::parts(&spec)?;
