@@ -144,6 +144,11 @@ impl BlsCrypto {
     pub fn first_key(&self) -> &SecretKey {
         &self.keys[0]
     }
+
+    fn own(&self, slots: &[Slot]) -> Vec<&SecretKey> {
+        let key = |slot: &Slot| self.keys.get(usize::from(slot.0.checked_sub(self.first)?));
+        slots.iter().map(|slot| key(slot).expect("a validator signs with its own slots only")).collect()
+    }
 }
 
 impl Crypto for BlsCrypto {
@@ -151,20 +156,15 @@ impl Crypto for BlsCrypto {
     ///
     /// If `slots` is empty or holds a slot that is not this validator's.
     fn sign(&self, slots: &[Slot], message: &[u8]) -> Signature {
-        let sign = |slot: &Slot| {
-            let index = slot.0.checked_sub(self.first).map(usize::from);
-            index
-                .and_then(|index| self.keys.get(index))
-                .expect("a validator signs with its own slots only")
-                .sign(message)
-        };
-        let signatures: Vec<_> = slots.iter().map(sign).collect();
-        match signatures[..] {
-            [only] => Signature(only),
-            _ => Signature(
-                keys::aggregate(&signatures).expect("own signatures are well-formed and there is at least one"),
-            ),
-        }
+        assert!(!slots.is_empty(), "a signature has a signer");
+        Signature(keys::sign_sum(&self.own(slots), message))
+    }
+
+    /// # Panics
+    ///
+    /// If `slots` holds a slot that is not this validator's.
+    fn sign_each(&self, slots: &[Slot], message: &[u8]) -> Vec<Signature> {
+        keys::sign_each(&self.own(slots), message).into_iter().map(Signature).collect()
     }
 
     fn aggregate(&self, signatures: &[Signature]) -> Option<Signature> {

@@ -22,7 +22,7 @@ pub mod verify;
 mod view_change;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use api::{Action, At, Event, Note, ReplicaConfig, Tip};
 pub use refusal::Refusal;

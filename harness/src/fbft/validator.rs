@@ -12,7 +12,7 @@ use crate::fbft::message::{Announce, Message, Vote};
 use crate::fbft::refusal::Refusal;
 use crate::fbft::replica::{Basis, Body, Replica};
 use crate::fbft::safety::Cast;
-use crate::types::{Hash, Millis, Slot, ValidatorIndex};
+use crate::types::{Hash, Millis, Signature, Slot, ValidatorIndex};
 
 impl Replica {
     /// A proposal by the leader of its view; kept if the view has not begun here.
@@ -233,19 +233,13 @@ impl Replica {
             let _ = tally.add(&committee.bitmap_of(me), signature);
             return;
         }
-        let groups: Vec<&[Slot]> = match self.config.votes {
-            Votes::PerKey => slots.chunks(1).collect(),
-            Votes::PerValidator => vec![&slots],
+        let votes: Vec<(&[Slot], Signature)> = match self.config.votes {
+            Votes::PerKey => slots.chunks(1).zip(self.crypto.sign_each(&slots, &message)).collect(),
+            Votes::PerValidator => vec![(&slots, self.crypto.sign(&slots, &message))],
         };
-        for group in groups {
+        for (group, signature) in votes {
             let signers = SignerBitmap::of(committee.slots(), group.iter().copied());
-            let vote = Vote {
-                block_num,
-                view_id,
-                block_hash: hash,
-                signers: signers.as_bytes().to_vec(),
-                signature: self.crypto.sign(group, &message),
-            };
+            let vote = Vote { block_num, view_id, block_hash: hash, signers: signers.as_bytes().to_vec(), signature };
             let message = if kind == Kind::Prepare { Message::Prepare(vote) } else { Message::Commit(vote) };
             let message = self.envelope(message);
             self.view.votes.push(message.clone());

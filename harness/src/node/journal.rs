@@ -126,7 +126,10 @@ impl Journal {
             }
             Record::Final { header, seal } => {
                 if header.block_num.0 != self.first_final + self.finals.len() as u64 {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, "journal: final blocks are not consecutive"));
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "journal: final blocks are not consecutive",
+                    ));
                 }
                 self.finals.push((header.clone(), seal.clone()));
             }

@@ -14,7 +14,6 @@ pub fn record(recorder: &Recorder, now_ns: u64, mark: Mark) -> bool {
     match mark {
         Mark::FirstChunk(num, view) => chunk(num, view, Step::FirstChunk),
         Mark::KthChunk(num, view) => chunk(num, view, Step::KthChunk),
-        Mark::Decoded(num, view) => chunk(num, view, Step::Decoded),
         Mark::Checked(num, view) => chunk(num, view, Step::Checked),
         Mark::Fbft(note) => match note {
             Note::ProposeStart(at) => step(at, Step::Propose),
@@ -41,7 +40,12 @@ pub fn record(recorder: &Recorder, now_ns: u64, mark: Mark) -> bool {
             Note::Muted(_) => recorder.refused(None, "own-record-of-a-later-height"),
         },
         // These the runtime counts itself.
-        Mark::Admission(_) | Mark::Expired(_) | Mark::Final { .. } | Mark::Refused { .. } | Mark::InvalidBlock(..) | Mark::Vdf { .. } => {}
+        Mark::Admission(_)
+        | Mark::Expired(_)
+        | Mark::Final { .. }
+        | Mark::Refused { .. }
+        | Mark::InvalidBlock(..)
+        | Mark::Vdf { .. } => {}
     }
     false
 }

@@ -19,4 +19,7 @@ pub mod runtime;
 pub mod setup;
 pub mod store;
 
+#[cfg(test)]
+mod simulation;
+
 pub use runtime::main;

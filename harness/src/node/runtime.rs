@@ -17,8 +17,8 @@ use anyhow::{Context as _, anyhow};
 use crate::cluster::Usage;
 use crate::cluster::control::{FromNode, ToNode};
 use crate::cluster::spec::NodeSpec;
-use crate::load::Load;
 use crate::ledger::TxId;
+use crate::load::Load;
 use crate::net::{Endpoint, Handle, Inbound};
 use crate::node::core::{Core, Input, Mark, Output};
 use crate::node::job::{Context, Done, Job, JobLane};
@@ -77,12 +77,16 @@ pub fn main(spec: &Path) -> ExitCode {
 fn say(message: &FromNode) {
     let mut out = std::io::stdout().lock();
     // A launcher that no longer listens is noticed at the standard input.
-    let _ = serde_json::to_writer(&mut out, message).map_err(std::io::Error::from).and_then(|()| writeln!(out)).and_then(|()| out.flush());
+    let _ = serde_json::to_writer(&mut out, message)
+        .map_err(std::io::Error::from)
+        .and_then(|()| writeln!(out))
+        .and_then(|()| out.flush());
 }
 
 fn run(spec: &Path) -> anyhow::Result<()> {
     let text = std::fs::read(spec).with_context(|| format!("cannot read {}", spec.display()))?;
-    let spec: NodeSpec = serde_json::from_slice(&text).with_context(|| format!("{} is no node file", spec.display()))?;
+    let spec: NodeSpec =
+        serde_json::from_slice(&text).with_context(|| format!("{} is no node file", spec.display()))?;
     let (sender, wakes) = sync_channel(WAITING);
     listen_to_launcher(sender.clone());
 
@@ -198,8 +202,7 @@ impl Node {
         sender: SyncSender<Wake>,
     ) -> anyhow::Result<(Self, Load)> {
         let path = spec.data.join("journal");
-        let (journal, recovered) =
-            Journal::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let (journal, recovered) = Journal::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
         let journal = Arc::new(Mutex::new(journal));
         let context = Arc::new(parts.context(spec, Some(recorder.clone())));
         let mut jobs = BTreeMap::new();
@@ -244,7 +247,8 @@ impl Node {
         let mut drained = false;
         let mut next_report = Instant::now();
         loop {
-            let wait = self.wake_at_ms.map_or(Duration::from_millis(500), |at| self.clock.until(at.saturating_mul(1_000_000)));
+            let wait =
+                self.wake_at_ms.map_or(Duration::from_millis(500), |at| self.clock.until(at.saturating_mul(1_000_000)));
             let mut next = match wakes.recv_timeout(wait.min(Duration::from_millis(500))) {
                 Ok(wake) => Some(wake),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -393,7 +397,11 @@ impl Node {
     }
 
     fn counted(&self) -> TransactionCounts {
-        TransactionCounts { unfinished: self.open.len() as u64, duplicates: self.core.ledger().pool().counts().duplicate, ..self.counts.clone() }
+        TransactionCounts {
+            unfinished: self.open.len() as u64,
+            duplicates: self.core.ledger().pool().counts().duplicate,
+            ..self.counts.clone()
+        }
     }
 
     /// Stops the threads and makes the records durable. Also after a failure: what was measured is kept.

@@ -74,13 +74,25 @@ pub struct Actor {
     faces: Vec<Face>,
     stolen: Option<(Certificate, Header)>,
     recorded: Vec<Envelope>,
+    /// The next made-up block, for whoever can make one with a valid body; else one with a random root is made up.
+    pub other: Option<Header>,
     /// Bodies of made-up blocks that must reach the others: (header, targets).
     pub bodies: Vec<(Header, Vec<ValidatorIndex>)>,
 }
 
 impl Actor {
     pub fn new(behaviour: Behaviour, committee: Arc<Committee>, crypto: Arc<dyn Crypto>, me: ValidatorIndex) -> Self {
-        Self { behaviour, committee, crypto, me, faces: vec![], stolen: None, recorded: vec![], bodies: vec![] }
+        Self {
+            behaviour,
+            committee,
+            crypto,
+            me,
+            faces: vec![],
+            stolen: None,
+            recorded: vec![],
+            other: None,
+            bodies: vec![],
+        }
     }
 
     fn others(&self) -> Vec<ValidatorIndex> {
@@ -133,6 +145,7 @@ impl Actor {
                     header.view_id = announce.view_id;
                     header.proposer = self.me;
                     header.chunks.chunk_root = Hash(rng.random());
+                    let header = self.other.take().unwrap_or(header);
                     self.bodies.push((header.clone(), self.others()));
                     let (others, view_id) = (self.others(), announce.view_id);
                     self.faces.clear();
@@ -181,6 +194,7 @@ impl Actor {
         }
         let mut second = announce.header.clone();
         second.chunks.chunk_root = Hash(rng.random());
+        let second = self.other.take().unwrap_or(second);
         self.bodies.push((second.clone(), right.clone()));
         self.faces.clear();
         let mut out = self.face(announce.header, announce.view_id, left);

@@ -1,7 +1,7 @@
 //! Tests of the state machine: each rule alone, hostile bytes, and whole committees in virtual time.
 
 mod bench;
-mod byzantine;
+pub(crate) mod byzantine;
 mod rules;
 mod simulation;
 mod view_rules;

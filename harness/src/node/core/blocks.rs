@@ -142,13 +142,7 @@ impl Core {
     }
 
     /// The body of `header` is needed.
-    pub(super) fn obtain(
-        &mut self,
-        now: Millis,
-        header: Header,
-        from: Vec<ValidatorIndex>,
-        out: &mut Vec<Output>,
-    ) {
+    pub(super) fn obtain(&mut self, now: Millis, header: Header, from: Vec<ValidatorIndex>, out: &mut Vec<Output>) {
         let block_hash = header.hash();
         let fresh = from == [header.proposer];
         let known = self.candidates.contains_key(&block_hash);
@@ -261,10 +255,7 @@ impl Core {
         }
         let (num, view_id) = (candidate.header.block_num, candidate.header.view_id);
         let outcome = match result {
-            Ok(body) => {
-                out.push(Output::Mark(Mark::Decoded(num, view_id)));
-                execute(&self.ledger, &candidate.header, body)
-            }
+            Ok(body) => execute(&self.ledger, &candidate.header, body),
             Err(NoBody::Invalid(reason)) => Err(reason),
             Err(NoBody::NotTheBody) => {
                 candidate.body = Body::Missing;

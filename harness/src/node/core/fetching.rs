@@ -80,7 +80,9 @@ impl Core {
                 // Unasked or late ones concern no candidate that lacks its body.
                 let lacks = self.candidates.get(&block_hash).is_some_and(|candidate| candidate.lacks_body());
                 match body {
-                    Some(body) if lacks => self.check_source(now, block_hash, Source::Body { body, from: Some(from) }, out),
+                    Some(body) if lacks => {
+                        self.check_source(now, block_hash, Source::Body { body, from: Some(from) }, out)
+                    }
                     None if lacks => self.ask_next_holder(now, block_hash, out),
                     _ => {}
                 }
@@ -167,7 +169,8 @@ impl Core {
     }
 
     pub(super) fn settle_fetching(&mut self, now: Millis, out: &mut Vec<Output>) {
-        let due: Vec<_> = self.candidates.iter().filter(|(_, c)| c.lacks_body() && c.ask_at <= now).map(|(h, _)| *h).collect();
+        let due: Vec<_> =
+            self.candidates.iter().filter(|(_, c)| c.lacks_body() && c.ask_at <= now).map(|(h, _)| *h).collect();
         for block_hash in due {
             self.ask_next_holder(now, block_hash, out);
         }

@@ -21,8 +21,8 @@ use crate::fbft::crypto::Crypto;
 use crate::fbft::message::Envelope;
 use crate::fbft::refusal::Refusal;
 use crate::fbft::{Action, Event, Note, Replica, ReplicaConfig, Tip};
-use crate::ledger::workload::Ledger;
 use crate::ledger::TxId;
+use crate::ledger::workload::Ledger;
 use crate::net::Lane;
 use crate::node::frame::{Fetch, Forward, Urgent};
 use crate::node::job::{Done, Job};
@@ -115,8 +115,6 @@ pub enum Mark {
     FirstChunk(BlockNum, ViewId),
     /// Enough chunks came in.
     KthChunk(BlockNum, ViewId),
-    /// The body is rebuilt and encodes to the header's root.
-    Decoded(BlockNum, ViewId),
     /// The body was executed and agrees with the header.
     Checked(BlockNum, ViewId),
     /// A block does not hold what its header says.
@@ -230,8 +228,7 @@ impl Core {
                 .map_err(|e| format!("journal: seal of block {}: {e}", header.block_num))?;
             tip = Tip { block_num: header.block_num, hash, proposer: header.proposer, seal: Some(seal) };
         }
-        let replica =
-            Replica::new(config.replica.clone(), crypto.clone(), now, tip, recovered.safety, &mut actions);
+        let replica = Replica::new(config.replica.clone(), crypto.clone(), now, tip, recovered.safety, &mut actions);
         let validators = usize::from(config.committee.validators());
         let mut core = Self {
             early: Early::new(EarlyLimits {
@@ -337,7 +334,8 @@ impl Core {
 
     fn on_envelope(&mut self, now: Millis, from: ValidatorIndex, envelope: Envelope, out: &mut Vec<Output>) {
         let waiting = &mut self.unverified_of[usize::from(from.0)];
-        let wanted = if *waiting < MAX_UNVERIFIED { self.replica.wants(from, &envelope) } else { Err(Refusal::BufferFull) };
+        let wanted =
+            if *waiting < MAX_UNVERIFIED { self.replica.wants(from, &envelope) } else { Err(Refusal::BufferFull) };
         match wanted {
             Ok(()) => {
                 *waiting += 1;

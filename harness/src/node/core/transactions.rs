@@ -138,7 +138,8 @@ impl Core {
         }
         let home = &mut self.home;
         // Own transactions first: their admission is what is measured. Both lines move, or a leader would starve the others.
-        let own = !home.submitted.is_empty() && (home.forwarded.is_empty() || home.submitted.len() >= home.forwarded.len());
+        let own =
+            !home.submitted.is_empty() && (home.forwarded.is_empty() || home.submitted.len() >= home.forwarded.len());
         let line = if own { &mut home.submitted } else { &mut home.forwarded };
         let batch: Vec<_> = line.drain(..line.len().min(MAX_BATCH)).collect();
         if batch.is_empty() {
