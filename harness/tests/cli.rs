@@ -29,7 +29,7 @@ fn accepted(arguments: &[&str]) -> String {
 
 fn file(folder: &Path, text: &str) -> PathBuf {
     let path = folder.join("t.toml");
-    std::fs::write(&path, text).unwrap();
+    std::fs::write(&path, text).expect("a file");
     path
 }
 

@@ -490,9 +490,12 @@ fn reproduce(manifest: &Manifest) -> Section {
     let revision = manifest.build.revision.as_deref();
     let dirty = if manifest.build.dirty == Some(true) { "   # with local changes" } else { "" };
     let checkout = or_unknown(revision, |r| format!("git checkout {r}{dirty}\n"));
-    let code = format!(
-        "{checkout}cargo build --release\ntarget/release/shardmark run config.toml   # the file in this bundle"
-    );
+    let (flag, folder) = match manifest.build.profile.starts_with("release") {
+        true => (" --release", "release"),
+        false => ("", "debug"),
+    };
+    let code =
+        format!("{checkout}cargo build{flag}\ntarget/{folder}/shardmark run config.toml   # the file in this bundle");
     let command: Vec<String> = manifest.command.iter().map(|word| shell_word(word)).collect();
     section(
         "Reproduce",
