@@ -296,7 +296,6 @@ impl Node {
             self.recorder.lateness(scheduled_ns, sent_ns);
             self.open.insert(id, (scheduled_ns, sent_ns));
             self.counts.scheduled += 1;
-            self.counts.sent += 1;
             transactions.push(bytes);
         }
         self.input(Input::Submit(transactions))
@@ -334,6 +333,7 @@ impl Node {
         match mark {
             Mark::Admission(outcomes) => {
                 for (id, refused) in outcomes {
+                    self.counts.sent += 1;
                     match refused {
                         None => self.counts.admitted += 1,
                         Some(reason) => {
@@ -395,11 +395,14 @@ impl Node {
         });
     }
 
+    /// The counts at this moment. What the home has not judged yet counts as not sent.
     fn counted(&self) -> TransactionCounts {
+        let c = &self.counts;
         TransactionCounts {
-            unfinished: self.open.len() as u64,
+            unsent: c.scheduled - c.sent,
+            unfinished: c.admitted - c.finalized - c.expired,
             duplicates: self.core.ledger().pool().counts().duplicate,
-            ..self.counts.clone()
+            ..c.clone()
         }
     }
 
