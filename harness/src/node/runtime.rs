@@ -17,6 +17,7 @@ use anyhow::{Context as _, anyhow};
 use crate::cluster::Usage;
 use crate::cluster::control::{FromNode, ToNode};
 use crate::cluster::spec::NodeSpec;
+use crate::fbft::bls::BlsCommittee;
 use crate::ledger::TxId;
 use crate::load::Load;
 use crate::net::{Endpoint, Handle, Inbound};
@@ -206,7 +207,7 @@ impl Node {
         let context = Arc::new(parts.context(spec, Some(recorder.clone())));
         let mut jobs = BTreeMap::new();
         for lane in JobLane::ALL {
-            jobs.insert(lane, worker(lane, Arc::clone(&context), sender.clone())?);
+            jobs.insert(lane, worker(lane, Arc::clone(&context), Arc::clone(&parts.bls), sender.clone())?);
         }
         let mut outputs = Vec::new();
         let core = Core::new(
@@ -419,16 +420,25 @@ impl Node {
     }
 }
 
-fn worker(lane: JobLane, context: Arc<Context>, done: SyncSender<Wake>) -> anyhow::Result<Sender<Job>> {
-    let (sender, jobs) = channel::<Job>();
+/// A thread that runs the jobs of one lane in order.
+fn worker(
+    lane: JobLane,
+    context: Arc<Context>,
+    bls: Arc<BlsCommittee>,
+    sender: SyncSender<Wake>,
+) -> anyhow::Result<Sender<Job>> {
+    let (jobs, waiting) = channel::<Job>();
     std::thread::Builder::new().name(format!("{lane:?}").to_lowercase()).spawn(move || {
-        for job in jobs {
-            if done.send(Wake::Done(Box::new(job.run(&context)))).is_err() {
+        for job in waiting {
+            let done = job.run(&context);
+            // After a failure every verdict may be a refusal without reason.
+            let done = bls.failure().map_or(done, |error| Done::Failed(format!("bls: {error}")));
+            if sender.send(Wake::Done(Box::new(done))).is_err() {
                 return;
             }
         }
     })?;
-    Ok(sender)
+    Ok(jobs)
 }
 
 /// Sends transactions when they are due; behind schedule at once. It never waits for the node.
