@@ -188,6 +188,9 @@ impl Core {
             return;
         };
         let (num, view_id, leader) = (candidate.header.block_num, candidate.header.view_id, candidate.header.proposer);
+        if message.block_num != num {
+            return punish(from, "chunk for another height than its block's", out);
+        }
         let Some(assembly) = &mut candidate.assembly else { return };
         let added = match assembly.add(from, &message.chunk) {
             Ok(added) => added,

@@ -27,7 +27,8 @@ impl Core {
 
     pub(super) fn on_vdf_evaluated(&mut self, window: u64, output_and_proof: Vec<u8>, ns: u64, out: &mut Vec<Output>) {
         let Some(beacon) = &mut self.beacon else { return };
-        self.evaluation = None;
+        // A cancelled one that ended all the same must not take away the handle of the one after it.
+        self.evaluation.take_if(|(evaluating, _)| *evaluating == window);
         out.push(Output::Mark(Mark::Vdf { window, evaluate_ns: Some(ns), verify_ns: None }));
         if let Some(message) = beacon.on_evaluated(window, output_and_proof) {
             out.push(Output::Send { to: None, lane: Lane::Consensus, bytes: encode(&Urgent::Vdf(message)) });

@@ -29,6 +29,8 @@ pub(super) struct Home {
     forwarded_bytes: usize,
     /// Whether the batch being checked is own.
     checking: Option<Source>,
+    /// Whose turn it was last.
+    last: Source,
     /// Own ones to be forwarded to the leader.
     outbox: VecDeque<TxId>,
     outbox_leader: Option<ValidatorIndex>,
@@ -49,6 +51,7 @@ impl Home {
             forwarded: VecDeque::new(),
             forwarded_bytes: 0,
             checking: None,
+            last: Source::Peer,
             outbox: VecDeque::new(),
             outbox_leader: None,
             next_sweep: 0,
@@ -137,9 +140,8 @@ impl Core {
             return;
         }
         let home = &mut self.home;
-        // Own transactions first: their admission is what is measured. Both lines move, or a leader would starve the others.
-        let own =
-            !home.submitted.is_empty() && (home.forwarded.is_empty() || home.submitted.len() >= home.forwarded.len());
+        // In turns: neither do a leader's own transactions starve the others', nor do peers that flood starve this home.
+        let own = !home.submitted.is_empty() && (home.forwarded.is_empty() || home.last == Source::Peer);
         let line = if own { &mut home.submitted } else { &mut home.forwarded };
         let batch: Vec<_> = line.drain(..line.len().min(MAX_BATCH)).collect();
         if batch.is_empty() {
@@ -148,7 +150,8 @@ impl Core {
         if !own {
             home.forwarded_bytes -= batch.iter().map(Vec::len).sum::<usize>();
         }
-        home.checking = Some(if own { Source::Own } else { Source::Peer });
+        home.last = if own { Source::Own } else { Source::Peer };
+        home.checking = Some(home.last);
         out.push(Output::Job(Job::Admit(batch)));
     }
 
