@@ -116,11 +116,14 @@ pub enum Source {
     },
 }
 
+/// A message whose signatures hold, or the message and why it is refused.
+pub type Judged = Result<Verified, (Envelope, Refusal)>;
+
 /// What a job found.
 #[derive(Debug)]
 pub enum Done {
     /// A verdict per message; those refused come back.
-    Verified(Vec<(ValidatorIndex, Result<Verified, (Envelope, Refusal)>)>),
+    Verified(Vec<(ValidatorIndex, Judged)>),
     /// The block is cut; the header lacks only its parent seal.
     Cut(Box<CutDone>),
     /// The block was put together.

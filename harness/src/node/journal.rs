@@ -69,8 +69,7 @@ impl Journal {
     pub fn open(path: &Path) -> io::Result<(Self, Recovered)> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let length = file.metadata()?.len();
-        let mut journal =
-            Self { file, end: 0, bodies: std::collections::HashMap::new(), finals: Vec::new() };
+        let mut journal = Self { file, end: 0, bodies: std::collections::HashMap::new(), finals: Vec::new() };
         let mut safety = None;
         let mut reader = BufReader::with_capacity(1 << 20, journal.file.try_clone()?);
         while let Some(payload) = read_record(&mut reader, length - journal.end)? {

@@ -95,7 +95,9 @@ impl Core {
                 // Unasked or late ones concern no candidate that lacks its body.
                 let lacks = self.candidates.get(&block_hash).is_some_and(|candidate| candidate.lacks_body());
                 match body {
-                    Some(body) if lacks => self.check_source(now, block_hash, Source::Body { body, from: Some(from) }, out),
+                    Some(body) if lacks => {
+                        self.check_source(now, block_hash, Source::Body { body, from: Some(from) }, out)
+                    }
                     None if lacks => self.on_no_body(now, from, block_hash, out),
                     _ => {}
                 }
@@ -134,7 +136,8 @@ impl Core {
                 continue;
             }
             let hash = block.header.hash();
-            let extends = block.header.parent == tip.hash && Some(block.header.block_num.0) == tip.block_num.0.checked_add(1);
+            let extends =
+                block.header.parent == tip.hash && Some(block.header.block_num.0) == tip.block_num.0.checked_add(1);
             let sealed = block.seal.phase == Phase::Commit
                 && block.seal.block_num == block.header.block_num
                 && block.seal.block_hash == hash;
@@ -205,14 +208,16 @@ impl Core {
         if let Some((from, _)) = self.catch_up.next.take_if(|(_, at)| *at <= now) {
             self.on_behind(now, from, self.replica.block_num(), out);
         }
-        let due: Vec<_> = self.candidates.iter().filter(|(_, c)| c.lacks_body() && c.ask_at <= now).map(|(h, _)| *h).collect();
+        let due: Vec<_> =
+            self.candidates.iter().filter(|(_, c)| c.lacks_body() && c.ask_at <= now).map(|(h, _)| *h).collect();
         for block_hash in due {
             self.ask_next_holder(now, block_hash, out);
         }
     }
 
     pub(super) fn fetching_wake(&self) -> Option<Millis> {
-        let bodies = self.candidates.values().filter(|candidate| candidate.lacks_body()).map(|candidate| candidate.ask_at);
+        let bodies =
+            self.candidates.values().filter(|candidate| candidate.lacks_body()).map(|candidate| candidate.ask_at);
         bodies.chain(self.catch_up.next.map(|(_, at)| at)).min()
     }
 }

@@ -197,6 +197,7 @@ impl Core {
     /// # Errors
     ///
     /// The journal contradicts itself or this configuration.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a validator, each of its own type")]
     pub fn new(
         config: CoreConfig,
         crypto: Arc<dyn Crypto>,
