@@ -71,15 +71,15 @@ pub fn net_sample(stats: &Stats) -> Payload {
     })
 }
 
-/// What the transport refused, as events.
-pub fn record_refused(recorder: &Recorder, stats: &Stats) {
+/// What the transport refused since `before`, as events. Before the run, peers knock at doors that are not open yet.
+pub fn record_refused(recorder: &Recorder, before: &Stats, stats: &Stats) {
     let count = |from, reason: &'static str, count: u64| {
         if count > 0 {
             recorder.record(Payload::Refused { from, reason: reason.into(), count });
         }
     };
-    count(None, "stranger", stats.refused_handshakes);
-    count(None, "failed-handshake", stats.failed_handshakes);
+    count(None, "stranger", stats.refused_handshakes.saturating_sub(before.refused_handshakes));
+    count(None, "failed-handshake", stats.failed_handshakes.saturating_sub(before.failed_handshakes));
     for peer in &stats.peers {
         count(Some(peer.peer), "malformed-frame", peer.malformed_frames);
     }

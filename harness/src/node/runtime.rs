@@ -20,7 +20,7 @@ use crate::cluster::spec::NodeSpec;
 use crate::fbft::bls::BlsCommittee;
 use crate::ledger::TxId;
 use crate::load::Load;
-use crate::net::{Endpoint, Handle, Inbound};
+use crate::net::{Endpoint, Handle, Inbound, Stats};
 use crate::node::core::{Core, Input, Mark, Output};
 use crate::node::job::{Context, Done, Job, JobLane};
 use crate::node::journal::{Journal, Record};
@@ -179,6 +179,8 @@ fn listen_to_launcher(sender: SyncSender<Wake>) {
 struct Node {
     core: Core,
     net: Handle,
+    /// The transport's counts when the run began.
+    before: Stats,
     journal: Arc<Mutex<Journal>>,
     recorder: Recorder,
     clock: Clock,
@@ -224,6 +226,7 @@ impl Node {
         .map_err(|e| anyhow!(e))?;
         let mut node = Self {
             core,
+            before: net.stats(),
             net,
             journal,
             recorder,
@@ -413,7 +416,7 @@ impl Node {
         self.recorder.record(Payload::Transactions(self.counted()));
         self.recorder.record(marks::net_sample(&self.net.stats()));
         let stats = self.net.stats();
-        marks::record_refused(&self.recorder, &stats);
+        marks::record_refused(&self.recorder, &self.before, &stats);
         runtime.block_on(self.net.shutdown(FLUSH_WITHIN));
         self.recorder.close()?;
         Ok(())
