@@ -16,9 +16,10 @@ use bytes::Bytes;
 use shardmark_kernels::backend::Control;
 
 use crate::beacon::Beacon;
+use crate::fbft::certificate::{Phase, QuorumCertificate};
 use crate::fbft::committee::Committee;
 use crate::fbft::crypto::Crypto;
-use crate::fbft::message::Envelope;
+use crate::fbft::message::{Envelope, MAX_ENVELOPE_BYTES};
 use crate::fbft::refusal::Refusal;
 use crate::fbft::{Action, Event, Note, Replica, ReplicaConfig, Tip};
 use crate::ledger::TxId;
@@ -37,6 +38,9 @@ use transactions::Home;
 
 /// Messages of one sender that wait for their signatures to be checked; more are refused.
 const MAX_UNVERIFIED: usize = 4096;
+
+/// No frame of lane `consensus` is longer: a tag, then the longest message.
+const MAX_URGENT_BYTES: usize = 1 + MAX_ENVELOPE_BYTES;
 
 /// What a validator needs to know once.
 #[derive(Clone)]
@@ -214,6 +218,11 @@ impl Core {
         let mut actions = Vec::new();
         for (header, seal) in recovered.blocks {
             let hash = header.hash();
+            let follows = header.parent == tip.hash && Some(header.block_num.0) == tip.block_num.0.checked_add(1);
+            let sealed = seal.phase == Phase::Commit && seal.block_num == header.block_num && seal.block_hash == hash;
+            if !follows || !sealed {
+                return Err(format!("journal: block {} does not follow the one before or has another's seal", header.block_num));
+            }
             let body = store.body(&hash).ok_or_else(|| format!("journal: block {} has no body", header.block_num))?;
             let body = checker.check_body(body).map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
             let execution = ledger.execute(&body).map_err(|e| format!("journal: block {}: {e}", header.block_num))?;
@@ -225,7 +234,7 @@ impl Core {
                 beacon.on_final(&header, now).map_err(|want| format!("journal: the beacon is at block {want}"))?;
             }
             previous_output = header.beacon.vrf_output;
-            let seal = crate::fbft::certificate::QuorumCertificate::try_new(seal, &config.committee, &*crypto)
+            let seal = QuorumCertificate::try_new(seal, &config.committee, &*crypto)
                 .map_err(|e| format!("journal: seal of block {}: {e}", header.block_num))?;
             tip = Tip { block_num: header.block_num, hash, proposer: header.proposer, seal: Some(seal) };
         }
@@ -313,6 +322,7 @@ impl Core {
             return;
         }
         match lane {
+            Lane::Consensus if bytes.len() > MAX_URGENT_BYTES => punish(from, "consensus frame too long", out),
             Lane::Consensus => match borsh::from_slice(bytes) {
                 Ok(Urgent::Fbft(envelope)) => self.on_envelope(now, from, envelope, out),
                 Ok(Urgent::Vdf(message)) => self.on_vdf(from, message, out),
@@ -393,9 +403,19 @@ impl Core {
                 Action::Behind { from, block_num } => self.on_behind(now, from, block_num, out),
                 Action::PeerBehind { to, block_num } => self.push_final(to, block_num, out),
                 Action::WakeAt(at) => self.wake_replica = Some(at),
-                Action::Note(note) => out.push(Output::Mark(Mark::Fbft(note))),
+                Action::Note(note) => self.note(note, out),
             }
         }
+    }
+
+    /// The replica's refusals are counted as they are; those that prove their sender faulty cost it the connection.
+    fn note(&self, note: Note, out: &mut Vec<Output>) {
+        let offender = match note {
+            Note::Refused { from, reason } if reason.is_offence() && from != self.config.me => Some(from),
+            _ => None,
+        };
+        out.push(Output::Mark(Mark::Fbft(note)));
+        out.extend(offender.map(|peer| Output::Punish { peer, reason: "offence against the protocol" }));
     }
 
     fn on_done(&mut self, now: Millis, done: Done, out: &mut Vec<Output>) {
@@ -405,12 +425,7 @@ impl Core {
                 for (from, verdict) in verdicts {
                     match verdict {
                         Ok(message) => self.replica_event(now, Event::Message { from, message }, out),
-                        Err((envelope, reason)) => {
-                            self.refuse(now, from, &envelope, reason, out);
-                            if reason == Refusal::BadSignature {
-                                punish(from, "bad signature", out);
-                            }
-                        }
+                        Err((envelope, reason)) => self.refuse(now, from, &envelope, reason, out),
                     }
                 }
             }

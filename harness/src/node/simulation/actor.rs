@@ -9,16 +9,16 @@ use rand::{Rng, RngExt};
 use super::forge::{Forger, break_code};
 use super::scenario::Fault;
 use crate::block::Header;
-use crate::fbft::message::{Envelope, Message};
+use crate::fbft::message::{Envelope, Message, ViewChange};
 use crate::fbft::tests::byzantine::{self, Behaviour};
 use crate::net::Lane;
 use crate::node::frame::{Fetch, Urgent};
 use crate::node::job::CutDone;
 use crate::propagation::{ChunkMessage, Cut};
-use crate::types::{Hash, Millis, ValidatorIndex};
+use crate::types::{Hash, Millis, ValidatorIndex, ViewId};
 
 /// One frame on its way: to whom, and after which delay.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Outgoing {
     pub to: usize,
     pub lane: Lane,
@@ -137,9 +137,19 @@ impl Actor {
                 self.votes.other = Some(header);
             }
         }
+        if let (Fault::Withholding, Message::ViewChange(ViewChange { view_id: ViewId(1), .. })) =
+            (self.fault, &envelope.message)
+        {
+            // View 1 shall begin without the stolen certificate, so that another block is prepared in it.
+            return vec![];
+        }
         let targets = to.iter().map(|&to| ValidatorIndex(to as u16)).collect();
-        let bent = self.votes.bend(targets, envelope, rng);
-        let mut out = wrap(bent);
+        let mut out = wrap(self.votes.bend(targets, envelope, rng));
+        if self.fault == Fault::Equivocating && to.len() > 1 && rng.random_bool(0.2) {
+            // Somebody hears both stories.
+            let both = to[rng.random_range(0..to.len())];
+            out.extend(out.iter().map(|frame| Outgoing { to: both, ..frame.clone() }).collect::<Vec<_>>());
+        }
         for (header, targets) in std::mem::take(&mut self.votes.bodies) {
             out.extend(self.disperse(&header, &targets, forger));
         }

@@ -9,6 +9,7 @@
 //! | `promises` | what must hold |
 //! | `actor`, `forge` | validators and blocks that break the rules |
 //! | `storms`, `planted` | random bad times; faults that must be noticed |
+//! | `lab` | one validator, fed by hand |
 //! | `catch_up`, `hostile` | what was missed; bytes that no validator sends |
 //!
 //! A failing seed prints the command that runs it alone. `SHARDMARK_SEEDS=2000` runs more of them, `SHARDMARK_TRACE=1` prints
@@ -20,6 +21,7 @@ mod disk;
 mod fixture;
 mod forge;
 mod hostile;
+mod lab;
 mod planted;
 mod promises;
 mod scenario;

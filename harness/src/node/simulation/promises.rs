@@ -106,6 +106,11 @@ impl Promises {
         self.finals.keys().next_back().map_or(0, |num| num.0)
     }
 
+    /// Whether a validator voted at this height or above.
+    pub fn has_voted(&self, node: usize, from: BlockNum) -> bool {
+        self.said.keys().any(|&(who, kind, num, _)| who == node && kind == 3 && num >= from)
+    }
+
     /// A block is final at an honest validator.
     pub fn on_final(&mut self, node: usize, block_num: BlockNum, view_id: ViewId, hash: Hash, state_root: Hash) {
         if !self.finals.contains_key(&block_num) {

@@ -30,7 +30,8 @@ use crate::net::sim::{Delivery, Link, SimNet};
 use crate::node::core::{Core, CoreConfig, Input, Mark, Output};
 use crate::node::frame::{Fetch, Urgent};
 use crate::node::job::{Context, Done, Job, JobLane};
-use crate::node::journal::Record;
+use crate::node::journal::{Record, Recovered};
+use crate::node::store::BlockStore;
 use crate::propagation::Dispersal;
 use crate::types::{Hash, Millis, Slot, ValidatorIndex};
 
@@ -72,6 +73,8 @@ pub struct World {
     dones: BTreeMap<u64, Done>,
     jobs: u64,
     print: blake3::Hasher,
+    /// Every frame that arrived, if somebody wants them.
+    pub frames: Option<Vec<(Lane, Bytes)>>,
     /// Validators that stay down.
     pub down: BTreeSet<usize>,
 }
@@ -123,6 +126,7 @@ impl World {
             dones: BTreeMap::new(),
             jobs: 0,
             print: blake3::Hasher::new(),
+            frames: None,
             down: BTreeSet::new(),
             scenario,
         };
@@ -207,6 +211,9 @@ impl World {
                 None => break,
                 Some(Delivery::Message { from, to, message: Packet::Frame(lane, bytes) }) => {
                     self.note(to, &bytes);
+                    if let Some(frames) = &mut self.frames {
+                        frames.push((lane, bytes.clone()));
+                    }
                     self.arrive(from, to, lane, bytes);
                 }
                 Some(Delivery::Message { .. }) => {}
@@ -229,9 +236,21 @@ impl World {
         }
     }
 
-    /// Starts a validator on what its disk holds.
-    pub fn start(&mut self, index: usize) {
-        let now = self.net.now();
+    /// A validator on what its disk holds.
+    pub fn core(&self, index: usize, out: &mut Vec<Output>) -> Result<Core, String> {
+        let disk = self.nodes[index].disk.clone();
+        let recovered = disk.lock().unwrap().recovered();
+        self.core_on(index, Box::new(disk), recovered, out)
+    }
+
+    /// A validator on what some store holds.
+    pub fn core_on(
+        &self,
+        index: usize,
+        store: Box<dyn BlockStore>,
+        recovered: Recovered,
+        out: &mut Vec<Output>,
+    ) -> Result<Core, String> {
         let me = ValidatorIndex(index as u16);
         let config = CoreConfig {
             committee: self.committee.clone(),
@@ -263,15 +282,24 @@ impl World {
             })
             .unwrap()
         });
+        let (checker, ledger) = (&self.trade.checker, self.trade.ledger());
+        let crypto = self.nodes[index].context.crypto.clone();
+        Core::new(config, crypto, checker, ledger, beacon, store, recovered, self.net.now(), out)
+    }
+
+    /// What a validator's jobs need.
+    pub fn context(&self, index: usize) -> &Context {
+        &self.nodes[index].context
+    }
+
+    /// Starts a validator.
+    pub fn start(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         node.life += 1;
         node.lanes.clear();
-        let (crypto, store) = (node.context.crypto.clone(), Box::new(node.disk.clone()));
-        let recovered = node.disk.lock().unwrap().recovered();
         let mut out = Vec::new();
-        let (checker, ledger) = (&self.trade.checker, self.trade.ledger());
-        match Core::new(config, crypto, checker, ledger, beacon, store, recovered, now, &mut out) {
-            Ok(core) => node.core = Some(core),
+        match self.core(index, &mut out) {
+            Ok(core) => self.nodes[index].core = Some(core),
             Err(reason) => return self.promises.fail(Failure::Failed { node: index, reason }),
         }
         self.trace(index, || "starts".into());
@@ -560,7 +588,7 @@ impl World {
             Mark::InvalidBlock(_, reason) => *summary.invalid.entry(reason).or_default() += 1,
             Mark::Final { block_num, block_hash, view_id, state_root, .. } => {
                 self.promises.on_final(index, block_num, view_id, block_hash, state_root);
-                let body = crate::node::store::BlockStore::body(&*self.nodes[index].disk.lock().unwrap(), &block_hash);
+                let body = self.nodes[index].disk.lock().unwrap().body(&block_hash);
                 let body = Body::decode(body.expect("final blocks have bodies"), BLOCK_BYTES).unwrap();
                 let ids: Vec<TxId> = body.iter().map(|bytes| self.id(bytes)).collect();
                 self.promises.final_transactions.extend(ids);
