@@ -221,7 +221,10 @@ impl Core {
             let follows = header.parent == tip.hash && Some(header.block_num.0) == tip.block_num.0.checked_add(1);
             let sealed = seal.phase == Phase::Commit && seal.block_num == header.block_num && seal.block_hash == hash;
             if !follows || !sealed {
-                return Err(format!("journal: block {} does not follow the one before or has another's seal", header.block_num));
+                return Err(format!(
+                    "journal: block {} does not follow the one before or has another's seal",
+                    header.block_num
+                ));
             }
             let body = store.body(&hash).ok_or_else(|| format!("journal: block {} has no body", header.block_num))?;
             let body = checker.check_body(body).map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;

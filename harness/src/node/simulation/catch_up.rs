@@ -40,15 +40,16 @@ fn a_validator_that_was_down_for_fifty_blocks_catches_up_and_votes_again() {
         world.down.clear();
         world.start(last);
         let (back, goal) = (world.now(), world.promises.height());
-        world.run_until(back + 3 * VIEW_TIMEOUT_MS, |world| {
-            world.nodes[last].disk.lock().unwrap().height() >= goal
-        })
-        .unwrap();
+        world
+            .run_until(back + 3 * VIEW_TIMEOUT_MS, |world| world.nodes[last].disk.lock().unwrap().height() >= goal)
+            .unwrap();
         let height = world.nodes[last].disk.lock().unwrap().height();
         assert!(height >= goal, "{n}: at {height} of {goal} after {} ms", world.now() - back);
         println!("{n}: {behind} blocks fetched in {} ms", world.now() - back);
         let now = world.now();
-        world.run_until(now + 10 * VIEW_TIMEOUT_MS, |world| world.promises.has_voted(last, BlockNum(goal + 1))).unwrap();
+        world
+            .run_until(now + 10 * VIEW_TIMEOUT_MS, |world| world.promises.has_voted(last, BlockNum(goal + 1)))
+            .unwrap();
         assert!(world.promises.has_voted(last, BlockNum(goal + 1)), "it does not vote");
     }
 }
@@ -144,7 +145,15 @@ fn a_restarted_validator_stands_where_its_disk_leaves_it() {
                 let standing = |core: &Core| {
                     let (replica, root) = (core.replica(), core.ledger().state_root());
                     let tip = replica.tip();
-                    (tip.block_num, tip.hash, tip.proposer, replica.block_num(), replica.view_id(), replica.leader(), root)
+                    (
+                        tip.block_num,
+                        tip.hash,
+                        tip.proposer,
+                        replica.block_num(),
+                        replica.view_id(),
+                        replica.leader(),
+                        root,
+                    )
                 };
                 let before = standing(core);
 

@@ -64,7 +64,10 @@ fn an_unchecked_choice_of_a_new_view_is_caught() {
 fn an_unchecked_chunk_root_is_caught() {
     // Those who decode from the wrong chunk never get the body that the others committed to, and call honest helpers liars.
     let consequence = |failure: &Failure| {
-        matches!(failure, Failure::Fork { .. } | Failure::Stuck { .. } | Failure::Accused { .. } | Failure::Accepted { .. })
+        matches!(
+            failure,
+            Failure::Fork { .. } | Failure::Stuck { .. } | Failure::Accused { .. } | Failure::Accepted { .. }
+        )
     };
     caught(Planted::ChunkRootUnchecked, 50, consequence, with_one(Some(Fault::BadEncoding)));
 }
