@@ -402,12 +402,7 @@ impl Default for Consensus {
 
 impl Default for Propagation {
     fn default() -> Self {
-        Self {
-            mode: PropagationMode::Chunks,
-            code: Code::RsVandermonde,
-            data_chunks: None,
-            parity_chunks: None,
-        }
+        Self { mode: PropagationMode::Chunks, code: Code::RsVandermonde, data_chunks: None, parity_chunks: None }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Everything is read from files below a root that tests replace. A sensor that is absent is null, with the reason.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use shardmark_kernels::backend::{Description, Options};
@@ -19,8 +19,26 @@ const UDP_BUFFER: u64 = 4 << 20;
 const MAX_LOAD: f64 = 0.3;
 /// Instruction sets that move results.
 const FEATURES: [&str; 20] = [
-    "sse4_2", "aes", "sha_ni", "pclmulqdq", "avx", "avx2", "bmi2", "adx", "gfni", "vaes", "vpclmulqdq", "avx512f",
-    "avx512dq", "avx512bw", "avx512vl", "avx512ifma", "asimd", "sha2", "pmull", "sve",
+    "sse4_2",
+    "aes",
+    "sha_ni",
+    "pclmulqdq",
+    "avx",
+    "avx2",
+    "bmi2",
+    "adx",
+    "gfni",
+    "vaes",
+    "vpclmulqdq",
+    "avx512f",
+    "avx512dq",
+    "avx512bw",
+    "avx512vl",
+    "avx512ifma",
+    "asimd",
+    "sha2",
+    "pmull",
+    "sve",
 ];
 
 /// `system/<host>.json`, and what `probe` prints.
@@ -255,10 +273,8 @@ fn features(cpuinfo: &str) -> Vec<String> {
 
 /// Distinct pairs of package and core; `None` where the file does not name them.
 fn cores(cpuinfo: &str) -> Option<u64> {
-    let mut cores: Vec<(String, String)> = cpuinfo
-        .split("\n\n")
-        .filter_map(|cpu| Some((field(cpu, "physical id")?, field(cpu, "core id")?)))
-        .collect();
+    let mut cores: Vec<(String, String)> =
+        cpuinfo.split("\n\n").filter_map(|cpu| Some((field(cpu, "physical id")?, field(cpu, "core id")?))).collect();
     cores.sort();
     cores.dedup();
     (!cores.is_empty()).then_some(cores.len() as u64)
@@ -318,9 +334,13 @@ impl Probe {
         line("cpu", known(&self.cpu.model));
         line("cores / threads", format!("{} / {}", number(self.cpu.cores), number(self.cpu.threads)));
         line("instruction sets", self.cpu.features.join(" "));
-        let caches = self.cpu.caches.iter().map(|c| format!("L{} {} {} KiB", c.level, c.kind.to_lowercase(), c.bytes >> 10));
+        let caches =
+            self.cpu.caches.iter().map(|c| format!("L{} {} {} KiB", c.level, c.kind.to_lowercase(), c.bytes >> 10));
         line("caches", caches.collect::<Vec<_>>().join(", "));
-        line("memory", self.memory_bytes.map_or_else(|| "unknown".into(), |b| format!("{:.1} GiB", b as f64 / f64::from(1 << 30))));
+        line(
+            "memory",
+            self.memory_bytes.map_or_else(|| "unknown".into(), |b| format!("{:.1} GiB", b as f64 / f64::from(1 << 30))),
+        );
         line("os / kernel", format!("{} / {}", known(&self.os), known(&self.kernel)));
         let build = &self.build;
         let dirty = if build.dirty == Some(true) { " (changed)" } else { "" };
@@ -351,22 +371,21 @@ impl Probe {
     }
 }
 
-/// The system's file for a host, as tests write it.
-#[cfg(test)]
-fn fixture(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    for (path, text) in files {
-        let path = folder.path().join(path);
-        fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).expect("a folder");
-        fs::write(path, text).expect("a file");
-    }
-    let root = folder.path().to_owned();
-    (folder, Host { root })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A host whose files are these.
+    fn fixture(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let root = folder.path().to_owned();
+        (folder, Host { root })
+    }
 
     const CPUINFO: &str = "processor\t: 0\nmodel name\t: Test CPU\nphysical id\t: 0\ncore id\t: 0\nflags\t\t: fpu avx2 adx hypervisor\n\n\
                            processor\t: 1\nmodel name\t: Test CPU\nphysical id\t: 0\ncore id\t: 0\n\n\

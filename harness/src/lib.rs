@@ -4,6 +4,7 @@
 
 pub mod beacon;
 pub mod block;
+pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod environment;
@@ -16,4 +17,5 @@ pub mod node;
 pub mod plan;
 pub mod propagation;
 pub mod record;
+pub mod report;
 pub mod types;

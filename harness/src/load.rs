@@ -57,7 +57,8 @@ pub enum Arrivals {
 }
 
 /// Who receives.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Destinations {
     /// Every account alike.
     Uniform,
@@ -179,6 +180,10 @@ pub struct Entry {
 }
 
 /// The whole schedule, one transaction after the other. Same configuration, same schedule.
+///
+/// # Errors
+///
+/// As [`LoadConfig::validate`].
 pub fn schedule(config: &LoadConfig) -> Result<impl Iterator<Item = Entry> + use<>, String> {
     config.validate()?;
     let (end, rate) = (config.load_ns(), config.rate);
@@ -440,9 +445,12 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_bytes_on_every_host() {
-        assert_eq!(digest(&config(Workload::Transfers)), "");
-        assert_eq!(digest(&config(Workload::Opaque)), "");
-        assert_eq!(digest(&LoadConfig { destinations: Destinations::Zipf(1.1), ..config(Workload::Transfers) }), "");
+        assert_eq!(digest(&config(Workload::Transfers)), "e44f365cf74a2a14");
+        assert_eq!(digest(&config(Workload::Opaque)), "41898b8cb616df83");
+        assert_eq!(
+            digest(&LoadConfig { destinations: Destinations::Zipf(1.1), ..config(Workload::Transfers) }),
+            "e0a38d5f629dd05b"
+        );
     }
 
     #[test]

@@ -1,3 +1,5 @@
-//! The `shardmark` binary.
+//! The `shardmark` binary: everything is in [`shardmark::cli`].
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    shardmark::cli::main()
+}

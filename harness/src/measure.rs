@@ -337,7 +337,7 @@ mod tests {
                 software_adapter: false,
             }
         }
-        fn prepare<'a>(&'a self, (): &'a ()) -> Result<Box<dyn Prepared<Parity> + 'a>, Error> {
+        fn prepare(&self, (): &()) -> Result<Box<dyn Prepared<Parity>>, Error> {
             Ok(Box::new(Judge(self.0)))
         }
     }

@@ -237,12 +237,13 @@ pub trait Kernel: Sized + 'static {
 pub trait Backend<K: Kernel>: Send + Sync {
     /// What runs.
     fn description(&self) -> Description;
-    /// Decodes and validates the setup. Timed as `prepare_ns`.
+    /// Decodes and validates the setup into what lives across calls. It owns all it needs, so it may outlive the backend
+    /// and the setup. Timed as `prepare_ns`.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidInput`] for a malformed setup.
-    fn prepare<'a>(&'a self, setup: &'a K::Setup) -> Result<Box<dyn Prepared<K> + 'a>, Error>;
+    fn prepare(&self, setup: &K::Setup) -> Result<Box<dyn Prepared<K>>, Error>;
 }
 
 /// A backend that holds a setup.

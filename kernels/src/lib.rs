@@ -13,5 +13,6 @@ pub mod backend;
 pub mod bls;
 pub mod conformance;
 pub mod erasure;
+mod pool;
 pub mod secp256k1;
 pub mod vdf;

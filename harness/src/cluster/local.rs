@@ -101,10 +101,11 @@ pub fn run(
     let validators = config.cluster.validators;
     progress.stage(&format!("drawing keys for {validators} validators"));
     private_folder(private).with_context(|| format!("cannot create {}", private.display()))?;
+    let logs = bundle.join("logs");
+    std::fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
     let secrets = Secrets::draw(validators, config.cluster.keys_per_validator)?;
     let (sender, heard) = channel();
-    let mut cluster =
-        Cluster { nodes: Vec::new(), heard, failures: Vec::new(), failure_code: None, interrupt };
+    let mut cluster = Cluster { nodes: Vec::new(), heard, failures: Vec::new(), failure_code: None, interrupt };
     progress.stage("starting validators");
     for index in 0..usize::from(validators) {
         let folder = private.join(format!("node-{index}"));
@@ -272,7 +273,8 @@ impl Cluster<'_> {
         }
         for (index, node) in self.nodes.iter_mut().enumerate() {
             if !node.ended {
-                self.failures.push(format!("validator {index} did not stop within {} s and was killed", STOP_WITHIN.as_secs()));
+                self.failures
+                    .push(format!("validator {index} did not stop within {} s and was killed", STOP_WITHIN.as_secs()));
             }
         }
     }

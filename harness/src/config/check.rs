@@ -104,7 +104,11 @@ impl Config {
         refuse!(k == 0, "propagation.data_chunks is 0");
         refuse!(m == 0, "propagation.parity_chunks is 0: with {k} data chunks of {n} validators nothing may be lost");
         let (code, most) = (propagation.code.name(), propagation.code.max_chunks());
-        refuse!(k + m > most as u32, "propagation.data_chunks + parity_chunks is {}: `{code}` has at most {most}", k + m);
+        refuse!(
+            k + m > most as u32,
+            "propagation.data_chunks + parity_chunks is {}: `{code}` has at most {most}",
+            k + m
+        );
         // Chunk i is validator i mod n's: the f best-off validators hold this many.
         let lost = f * ((k + m) / n) + f.min((k + m) % n);
         refuse!(
@@ -197,7 +201,11 @@ impl Config {
     fn check_matrix(&self) -> Result<(), String> {
         let Some(matrix) = &self.matrix else { return Ok(()) };
         refuse!(matrix.backends.is_empty(), "matrix.backends is empty");
-        refuse!(matrix.repeats == 0 || matrix.repeats > 1000, "matrix.repeats is {}, expected 1 to 1000", matrix.repeats);
+        refuse!(
+            matrix.repeats == 0 || matrix.repeats > 1000,
+            "matrix.repeats is {}, expected 1 to 1000",
+            matrix.repeats
+        );
         for (i, backend) in matrix.backends.iter().enumerate() {
             refuse!(matrix.backends[..i].contains(backend), "matrix.backends names {backend} twice");
         }
@@ -209,7 +217,11 @@ impl Config {
         for (i, case) in self.kernel.iter().enumerate() {
             let place = format!("kernel {} (`{}`)", i + 1, case.name.escape_debug());
             refuse!(case.backends.is_empty(), "{place}: backends is empty");
-            refuse!(case.rounds == 0 || case.rounds > 1_000_000, "{place}: rounds is {}, expected 1 to 1000000", case.rounds);
+            refuse!(
+                case.rounds == 0 || case.rounds > 1_000_000,
+                "{place}: rounds is {}, expected 1 to 1000000",
+                case.rounds
+            );
             refuse!(case.warmup > 1_000_000, "{place}: warmup is {}, expected at most 1000000", case.warmup);
             refuse!(
                 case.threads.is_some_and(|threads| threads == 0 || threads > 4096),
@@ -222,9 +234,7 @@ impl Config {
 
     fn check_transport(&self) -> Result<(), String> {
         // Below a millisecond the transport cannot tell it from zero.
-        for (key, span) in
-            [("keep_alive", self.transport.keep_alive), ("idle_timeout", self.transport.idle_timeout)]
-        {
+        for (key, span) in [("keep_alive", self.transport.keep_alive), ("idle_timeout", self.transport.idle_timeout)] {
             refuse!(span < Span::from_millis(1), "transport.{key} is {span}, expected at least 1ms");
         }
         self.transport.settings().check().map_err(|error| format!("transport: {error}"))

@@ -61,7 +61,12 @@ fn rows(prefix: &str, schema: &Value, defaults: &Value, root: &Value, out: &mut 
             Value::Null => "none".to_owned(),
             value => format!("`{value}`"),
         };
-        let _ = writeln!(out, "| `{prefix}{key}` | {} | {default} | {} |", kind(property, root), description.trim_end_matches(" Required."));
+        let _ = writeln!(
+            out,
+            "| `{prefix}{key}` | {} | {default} | {} |",
+            kind(property, root),
+            description.trim_end_matches(" Required.")
+        );
     }
     for (key, target, items, description) in sections {
         let (name, schema) = match items["properties"].is_object() {

@@ -132,7 +132,13 @@ mod tests {
     fn overrides_take_toml_values_and_bare_words() {
         let config = parse(
             "[load]\nrate = 5\n",
-            &["load.duration=3s", "load.rate=250.5", "backend={ bls = \"simd\" }", "cluster.validators = 7", "name=\"u\""],
+            &[
+                "load.duration=3s",
+                "load.rate=250.5",
+                "backend={ bls = \"simd\" }",
+                "cluster.validators = 7",
+                "name=\"u\"",
+            ],
         )
         .unwrap();
         assert_eq!(config.load.duration.as_millis(), 3000);

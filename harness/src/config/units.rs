@@ -145,15 +145,18 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Minutes and hours would hide the number a reader compares.
-        let (unit, factor) = SPAN_UNITS[2..].iter().find(|(_, factor)| self.0 % factor == 0).unwrap_or(&("ns", 1));
+        let (unit, factor) =
+            SPAN_UNITS[2..].iter().find(|(_, factor)| self.0.is_multiple_of(*factor)).unwrap_or(&("ns", 1));
         write!(f, "{}{unit}", self.0 / factor)
     }
 }
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, factor) =
-            SIZE_UNITS[..4].iter().find(|(_, factor)| self.0 > 0 && self.0 % factor == 0).unwrap_or(&("B", 1));
+        let (unit, factor) = SIZE_UNITS[..4]
+            .iter()
+            .find(|(_, factor)| self.0 > 0 && self.0.is_multiple_of(*factor))
+            .unwrap_or(&("B", 1));
         write!(f, "{}{unit}", self.0 / factor)
     }
 }
@@ -268,7 +271,9 @@ mod tests {
 
     #[test]
     fn what_is_no_quantity_is_refused() {
-        for text in ["", "ms", "5", "-1s", "1.s", ".5s", "1.5ns", "1 s", "5sec", "99999999999999999999s", "9000h1", "9999999h"] {
+        for text in
+            ["", "ms", "5", "-1s", "1.s", ".5s", "1.5ns", "1 s", "5sec", "99999999999999999999s", "9000h1", "9999999h"]
+        {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
         for text in ["", "MiB", "1.1B", "2mib", "2TiB", "1e3B", "99999999999999999999B"] {

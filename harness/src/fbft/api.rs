@@ -132,7 +132,8 @@ pub enum Event {
 /// What a replica asks for, in this order. Anything after a [`Action::Persist`] waits until that is durable.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Make this durable, instead of the record before; the block body of its certificate beside it.
+    /// Make this durable, instead of the record before, and beside it the bodies at hand of the blocks that its `prepare` and
+    /// `lock` name. A body once kept stays until its height is final: a later view may propose it again.
     Persist(SafetyRecord),
     /// To one other validator.
     Send {
@@ -154,7 +155,8 @@ pub enum Action {
     Obtain {
         /// The block.
         header: Header,
-        /// Who holds it. For a fresh proposal its leader, whose chunks come unasked; else the signers of a certificate.
+        /// Whom to ask, likely holders first. For a fresh proposal its proposer, whose chunks come unasked; else the signers of
+        /// a certificate. When it is repeated, everybody.
         from: Vec<ValidatorIndex>,
     },
     /// Send the chunks of a block just built to all. Never asked for a block proposed again: its holders are asked for it.

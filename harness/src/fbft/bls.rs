@@ -45,7 +45,7 @@ pub struct BlsCommittee {
 }
 
 impl BlsCommittee {
-    /// Opens both kernels and decodes the keys. Backend and keys stay until the process ends: a run opens one committee.
+    /// Opens both kernels and decodes the keys.
     ///
     /// # Errors
     ///
@@ -61,12 +61,11 @@ impl BlsCommittee {
         let aggregator =
             AggregateSignatures::open(aggregate, options).map_err(unavailable(AggregateSignatures::NAME, aggregate))?;
         let descriptions = [verifier.description(), aggregator.description()];
-        // What is prepared borrows both, for as long as it lives.
-        let setup: &'static Setup = Box::leak(Box::new(Setup { keys: committee.keys().to_vec() }));
+        let setup = Setup { keys: committee.keys().to_vec() };
         Ok(Arc::new(Self {
             slots: committee.slots(),
-            verifier: Box::leak(verifier).prepare(setup).map_err(OpenError::Keys)?,
-            aggregator: Box::leak(aggregator).prepare(&()).map_err(OpenError::Keys)?,
+            verifier: verifier.prepare(&setup).map_err(OpenError::Keys)?,
+            aggregator: aggregator.prepare(&()).map_err(OpenError::Keys)?,
             descriptions,
             failure: Mutex::new(None),
         }))
@@ -144,6 +143,11 @@ impl BlsCrypto {
     pub fn first_key(&self) -> &SecretKey {
         &self.keys[0]
     }
+
+    fn own(&self, slots: &[Slot]) -> Vec<&SecretKey> {
+        let key = |slot: &Slot| self.keys.get(usize::from(slot.0.checked_sub(self.first)?));
+        slots.iter().map(|slot| key(slot).expect("a validator signs with its own slots only")).collect()
+    }
 }
 
 impl Crypto for BlsCrypto {
@@ -151,20 +155,15 @@ impl Crypto for BlsCrypto {
     ///
     /// If `slots` is empty or holds a slot that is not this validator's.
     fn sign(&self, slots: &[Slot], message: &[u8]) -> Signature {
-        let sign = |slot: &Slot| {
-            let index = slot.0.checked_sub(self.first).map(usize::from);
-            index
-                .and_then(|index| self.keys.get(index))
-                .expect("a validator signs with its own slots only")
-                .sign(message)
-        };
-        let signatures: Vec<_> = slots.iter().map(sign).collect();
-        match signatures[..] {
-            [only] => Signature(only),
-            _ => Signature(
-                keys::aggregate(&signatures).expect("own signatures are well-formed and there is at least one"),
-            ),
-        }
+        assert!(!slots.is_empty(), "a signature has a signer");
+        Signature(keys::sign_sum(&self.own(slots), message))
+    }
+
+    /// # Panics
+    ///
+    /// If `slots` holds a slot that is not this validator's.
+    fn sign_each(&self, slots: &[Slot], message: &[u8]) -> Vec<Signature> {
+        keys::sign_each(&self.own(slots), message).into_iter().map(Signature).collect()
     }
 
     fn aggregate(&self, signatures: &[Signature]) -> Option<Signature> {

@@ -56,6 +56,10 @@ pub struct Claim {
 pub trait Crypto: Send + Sync {
     /// Signs with each of this validator's own `slots` and aggregates. One slot gives a plain signature.
     fn sign(&self, slots: &[Slot], message: &[u8]) -> Signature;
+    /// Signs the same bytes with each of this validator's own `slots`, one signature a slot.
+    fn sign_each(&self, slots: &[Slot], message: &[u8]) -> Vec<Signature> {
+        slots.iter().map(|&slot| self.sign(&[slot], message)).collect()
+    }
     /// Sums signatures that were verified before. `None` if one does not decode.
     fn aggregate(&self, signatures: &[Signature]) -> Option<Signature>;
     /// A verdict per claim, each as if verified alone: one bad claim never taints or saves another.

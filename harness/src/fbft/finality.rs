@@ -41,7 +41,7 @@ impl Replica {
         let hash = seal.block_hash;
         self.height.committed = Some(seal);
         if self.height.headers.contains_key(&hash) {
-            self.obtain(hash, out);
+            self.obtain(hash, false, out);
         } else {
             self.note_behind(now, from, out);
         }
@@ -51,7 +51,7 @@ impl Replica {
     pub(super) fn ask_for_committed(&mut self, now: Millis, out: &mut Vec<Action>) {
         let Some(seal) = self.height.committed.clone() else { return };
         if self.height.headers.contains_key(&seal.block_hash) {
-            self.obtain(seal.block_hash, out);
+            self.obtain(seal.block_hash, true, out);
             return;
         }
         let signers = self.signers(&seal);
@@ -148,7 +148,7 @@ impl Replica {
                         self.view.prepared = Some(prepared);
                         self.open_timer(now);
                     }
-                    self.obtain(hash, out);
+                    self.obtain(hash, false, out);
                 }
                 _ => {
                     self.record.lock = None;

@@ -105,18 +105,14 @@ impl Replica {
         self.announce(&header, out);
     }
 
-    /// Proposes a block. The proposal, and the own Prepare if the body is at hand, are durable before it leaves.
+    /// Proposes a block. That it did is durable before the proposal leaves; the body is written with the own Prepare, while the
+    /// proposal travels.
     pub(super) fn announce(&mut self, header: &Header, out: &mut Vec<Action>) {
         let (hash, view_id) = (header.hash(), self.view_id());
         if self.mute || !self.record.allows_announce(view_id, &hash) {
             return;
         }
-        let cast = Some(Cast { view_id, block_hash: hash });
-        self.record.announce = cast;
-        let available = self.height.bodies.get(&hash) == Some(&Body::Available);
-        if available && self.record.allows_prepare(view_id, &hash) {
-            self.record.prepare = cast;
-        }
+        self.record.announce = Some(Cast { view_id, block_hash: hash });
         self.persist(out);
         let committee = &self.config.committee;
         let message = payload(committee.chain(), committee.shard(), Kind::Announce, self.height.num, view_id, &hash);
@@ -129,7 +125,7 @@ impl Replica {
         if self.view.basis == Some(Basis::Fresh) {
             out.push(Action::Distribute { header: header.clone() });
         }
-        self.obtain(hash, out);
+        self.obtain(hash, false, out);
     }
 
     /// A quorum of Prepares becomes the prepared certificate.

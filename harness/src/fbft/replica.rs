@@ -478,7 +478,7 @@ impl Replica {
             self.repeat_as_leader(out);
         }
         if let Some(hash) = self.view.proposal {
-            self.obtain(hash, out);
+            self.obtain(hash, true, out);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::fbft::message::{Announce, Message, Vote};
 use crate::fbft::refusal::Refusal;
 use crate::fbft::replica::{Basis, Body, Replica};
 use crate::fbft::safety::Cast;
-use crate::types::{Hash, Millis, Slot, ValidatorIndex};
+use crate::types::{Hash, Millis, Signature, Slot, ValidatorIndex};
 
 impl Replica {
     /// A proposal by the leader of its view; kept if the view has not begun here.
@@ -71,7 +71,7 @@ impl Replica {
         self.view.proposal = Some(hash);
         self.learn_header(hash, header);
         out.push(Action::Note(Note::AnnounceReceived(self.at(Some(hash)))));
-        self.obtain(hash, out);
+        self.obtain(hash, false, out);
         Ok(())
     }
 
@@ -115,8 +115,8 @@ impl Replica {
         }
     }
 
-    /// Asks for a body that is missing.
-    pub(super) fn obtain(&self, hash: Hash, out: &mut Vec<Action>) {
+    /// Asks for a body that is missing: first those who said that they hold it, and when that is not enough, everybody.
+    pub(super) fn obtain(&self, hash: Hash, again: bool, out: &mut Vec<Action>) {
         let Some(header) = self.height.headers.get(&hash) else { return };
         if self.height.bodies.contains_key(&hash) {
             return;
@@ -131,10 +131,15 @@ impl Replica {
             },
         ];
         let certificate = certificates.into_iter().flatten().find(|certificate| certificate.block_hash == hash);
-        let from = match certificate {
+        let mut from = match certificate {
             Some(certificate) => self.signers(certificate),
             None => vec![header.proposer],
         };
+        if again {
+            let others = (0..self.config.committee.validators()).map(ValidatorIndex);
+            let others: Vec<_> = others.filter(|other| *other != self.config.me && !from.contains(other)).collect();
+            from.extend(others);
+        }
         out.push(Action::Obtain { header: header.clone(), from });
     }
 
@@ -155,7 +160,8 @@ impl Replica {
         }
     }
 
-    /// First vote: only for an accepted proposal whose body is at hand and agrees with its header.
+    /// First vote: only for an accepted proposal whose body is at hand and agrees with its header. The body is durable before
+    /// the vote leaves: a prepared certificate then proves that more than a third hold it, even after everybody restarted.
     pub(super) fn try_prepare(&mut self, out: &mut Vec<Action>) {
         let Some(hash) = self.view.proposal else { return };
         let view_id = self.view_id();
@@ -187,7 +193,7 @@ impl Replica {
         if let Some(header) = self.height.headers.get(&hash).cloned() {
             self.view.proposal.get_or_insert(hash);
             self.raise_lock(prepared.certificate(), &header);
-            self.obtain(hash, out);
+            self.obtain(hash, false, out);
         }
     }
 
@@ -227,19 +233,13 @@ impl Replica {
             let _ = tally.add(&committee.bitmap_of(me), signature);
             return;
         }
-        let groups: Vec<&[Slot]> = match self.config.votes {
-            Votes::PerKey => slots.chunks(1).collect(),
-            Votes::PerValidator => vec![&slots],
+        let votes: Vec<(&[Slot], Signature)> = match self.config.votes {
+            Votes::PerKey => slots.chunks(1).zip(self.crypto.sign_each(&slots, &message)).collect(),
+            Votes::PerValidator => vec![(&slots, self.crypto.sign(&slots, &message))],
         };
-        for group in groups {
+        for (group, signature) in votes {
             let signers = SignerBitmap::of(committee.slots(), group.iter().copied());
-            let vote = Vote {
-                block_num,
-                view_id,
-                block_hash: hash,
-                signers: signers.as_bytes().to_vec(),
-                signature: self.crypto.sign(group, &message),
-            };
+            let vote = Vote { block_num, view_id, block_hash: hash, signers: signers.as_bytes().to_vec(), signature };
             let message = if kind == Kind::Prepare { Message::Prepare(vote) } else { Message::Commit(vote) };
             let message = self.envelope(message);
             self.view.votes.push(message.clone());

@@ -160,7 +160,8 @@ impl State {
                 return Err(format!("genesis names account {} twice", pair[0].0));
             }
         }
-        let tree = FixedTree::build(buckets.iter().map(|accounts| leaf(accounts)));
+        let empty = leaf(&[]);
+        let tree = FixedTree::build(buckets.iter().map(|a| if a.is_empty() { empty } else { leaf(a) }));
         Ok(Self { buckets, tree })
     }
 

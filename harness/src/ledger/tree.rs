@@ -67,8 +67,15 @@ impl<const DEPTH: usize> FixedTree<DEPTH> {
         assert_eq!(leaves.len(), Self::LEAVES);
         let mut nodes = vec![Hash::default(); Self::LEAVES];
         nodes.extend(leaves);
+        // Most leaves of a young state are the empty one, and so are most pairs: the same pair is not hashed again.
+        let mut last = None;
         for i in (1..Self::LEAVES).rev() {
-            nodes[i] = node(&nodes[2 * i], &nodes[2 * i + 1]);
+            let pair = (nodes[2 * i], nodes[2 * i + 1]);
+            nodes[i] = match last {
+                Some((same, hash)) if same == pair => hash,
+                _ => node(&pair.0, &pair.1),
+            };
+            last = Some((pair, nodes[i]));
         }
         Self { nodes }
     }

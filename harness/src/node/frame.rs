@@ -9,6 +9,7 @@ use crate::types::{BlockNum, ChainId, Hash, ShardId};
 
 /// Lane `consensus`.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[expect(clippy::large_enum_variant, reason = "it lives from a frame to the next line only")]
 pub enum Urgent {
     /// A message of the consensus protocol.
     Fbft(Envelope),

@@ -116,11 +116,14 @@ pub enum Source {
     },
 }
 
+/// A message whose signatures hold, or the message and why it is refused.
+pub type Judged = Result<Verified, (Envelope, Refusal)>;
+
 /// What a job found.
 #[derive(Debug)]
 pub enum Done {
     /// A verdict per message; those refused come back.
-    Verified(Vec<(ValidatorIndex, Result<Verified, (Envelope, Refusal)>)>),
+    Verified(Vec<(ValidatorIndex, Judged)>),
     /// The block is cut; the header lacks only its parent seal.
     Cut(Box<CutDone>),
     /// The block was put together.
@@ -223,6 +226,8 @@ pub struct Call<'a> {
 
 /// Takes note of kernel calls.
 pub trait Observer: Send + Sync {
+    /// A body was put together and encodes to its header's root, now.
+    fn decoded(&self, block_num: BlockNum, view_id: ViewId);
     /// One call ended now.
     fn called(&self, call: Call<'_>);
     /// The signatures' backend, seen through a timer that labels its calls.
@@ -315,9 +320,17 @@ fn run_cut(job: CutJob, context: &Context) -> Done {
         Ok(cut) => cut,
         Err(error) => return Done::Failed(format!("erasure/encode: {error}")),
     };
-    context.note_chunks("erasure/encode", "with Merkle proofs", job.body.as_bytes().len(), ns, record::Job::Propose, job.block_num);
+    context.note_chunks(
+        "erasure/encode",
+        "with Merkle proofs",
+        job.body.as_bytes().len(),
+        ns,
+        record::Job::Propose,
+        job.block_num,
+    );
     let Some(&slot) = context.slots.first() else { return Done::Failed("this validator has no slot".into()) };
-    let message = vrf_message(context.committee.chain(), context.committee.shard(), job.block_num, &job.previous_output);
+    let message =
+        vrf_message(context.committee.chain(), context.committee.shard(), job.block_num, &job.previous_output);
     let vrf_proof = context.crypto(record::Job::Beacon, Some(job.block_num)).sign(&[slot], &message);
     let vrf_output = vrf_output(&vrf_proof);
     Done::Cut(Box::new(CutDone { job, cut, vrf_proof, vrf_output }))
@@ -330,10 +343,15 @@ fn run_assemble(job: AssembleJob, context: &Context) -> Done {
         Source::Body { from, .. } => *from,
     };
     let result = match restore(source, &header, context) {
-        Ok(Ok(body)) => match check(&header, body, &previous_output, vdf, context) {
-            Ok(result) => result.map_err(NoBody::Invalid),
-            Err(error) => return Done::Failed(error),
-        },
+        Ok(Ok(body)) => {
+            if let Some(observer) = &context.observer {
+                observer.decoded(header.block_num, header.view_id);
+            }
+            match check(&header, body, &previous_output, vdf, context) {
+                Ok(result) => result.map_err(NoBody::Invalid),
+                Err(error) => return Done::Failed(error),
+            }
+        }
         Ok(Err(no_body)) => Err(no_body),
         Err(error) => return Done::Failed(error),
     };
@@ -345,7 +363,14 @@ fn restore(source: Source, header: &Header, context: &Context) -> Result<Result<
     match source {
         Source::Chunks(job) => {
             let (assembled, ns) = timed(|| job.run());
-            context.note_chunks("erasure/reconstruct", "with re-encoding and root", bytes, ns, record::Job::Chunks, header.block_num);
+            context.note_chunks(
+                "erasure/reconstruct",
+                "with re-encoding and root",
+                bytes,
+                ns,
+                record::Job::Chunks,
+                header.block_num,
+            );
             match assembled.map_err(|e| format!("erasure/reconstruct: {e}"))? {
                 Assembled::Body(body) => Ok(Ok(body)),
                 Assembled::InvalidEncoding => Ok(Err(NoBody::Invalid("chunks are not those of a body".into()))),
@@ -415,11 +440,30 @@ impl Context {
         self.delay.is_some_and(|delay| delay.verify(&claim.seed, &claim.output_and_proof).is_ok())
     }
 
-    fn note_chunks(&self, kernel: &'static str, with: &'static str, bytes: usize, ns: u64, job: record::Job, num: BlockNum) {
+    fn note_chunks(
+        &self,
+        kernel: &'static str,
+        with: &'static str,
+        bytes: usize,
+        ns: u64,
+        job: record::Job,
+        num: BlockNum,
+    ) {
         let Some(observer) = &self.observer else { return };
-        let Some((_, description)) = self.dispersal.descriptions().iter().find(|(name, _)| *name == kernel) else { return };
+        let Some((_, description)) = self.dispersal.descriptions().iter().find(|(name, _)| *name == kernel) else {
+            return;
+        };
         let items = u64::from(self.dispersal.chunks());
-        observer.called(Call { kernel, description, with, items, bytes: bytes as u64, total_ns: ns, job, block_num: Some(num) });
+        observer.called(Call {
+            kernel,
+            description,
+            with,
+            items,
+            bytes: bytes as u64,
+            total_ns: ns,
+            job,
+            block_num: Some(num),
+        });
     }
 
     fn note_recovery(&self, recovered: u64, bytes: u64, ns: u64, job: record::Job, block_num: Option<BlockNum>) {

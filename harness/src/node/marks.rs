@@ -14,7 +14,6 @@ pub fn record(recorder: &Recorder, now_ns: u64, mark: Mark) -> bool {
     match mark {
         Mark::FirstChunk(num, view) => chunk(num, view, Step::FirstChunk),
         Mark::KthChunk(num, view) => chunk(num, view, Step::KthChunk),
-        Mark::Decoded(num, view) => chunk(num, view, Step::Decoded),
         Mark::Checked(num, view) => chunk(num, view, Step::Checked),
         Mark::Fbft(note) => match note {
             Note::ProposeStart(at) => step(at, Step::Propose),
@@ -41,7 +40,12 @@ pub fn record(recorder: &Recorder, now_ns: u64, mark: Mark) -> bool {
             Note::Muted(_) => recorder.refused(None, "own-record-of-a-later-height"),
         },
         // These the runtime counts itself.
-        Mark::Admission(_) | Mark::Expired(_) | Mark::Final { .. } | Mark::Refused { .. } | Mark::InvalidBlock(..) | Mark::Vdf { .. } => {}
+        Mark::Admission(_)
+        | Mark::Expired(_)
+        | Mark::Final { .. }
+        | Mark::Refused { .. }
+        | Mark::InvalidBlock(..)
+        | Mark::Vdf { .. } => {}
     }
     false
 }
@@ -67,15 +71,15 @@ pub fn net_sample(stats: &Stats) -> Payload {
     })
 }
 
-/// What the transport refused, as events.
-pub fn record_refused(recorder: &Recorder, stats: &Stats) {
+/// What the transport refused since `before`, as events. Before the run, peers knock at doors that are not open yet.
+pub fn record_refused(recorder: &Recorder, before: &Stats, stats: &Stats) {
     let count = |from, reason: &'static str, count: u64| {
         if count > 0 {
             recorder.record(Payload::Refused { from, reason: reason.into(), count });
         }
     };
-    count(None, "stranger", stats.refused_handshakes);
-    count(None, "failed-handshake", stats.failed_handshakes);
+    count(None, "stranger", stats.refused_handshakes.saturating_sub(before.refused_handshakes));
+    count(None, "failed-handshake", stats.failed_handshakes.saturating_sub(before.failed_handshakes));
     for peer in &stats.peers {
         count(Some(peer.peer), "malformed-frame", peer.malformed_frames);
     }

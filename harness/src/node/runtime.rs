@@ -17,9 +17,10 @@ use anyhow::{Context as _, anyhow};
 use crate::cluster::Usage;
 use crate::cluster::control::{FromNode, ToNode};
 use crate::cluster::spec::NodeSpec;
-use crate::load::Load;
+use crate::fbft::bls::BlsCommittee;
 use crate::ledger::TxId;
-use crate::net::{Endpoint, Handle, Inbound};
+use crate::load::Load;
+use crate::net::{Endpoint, Handle, Inbound, Stats};
 use crate::node::core::{Core, Input, Mark, Output};
 use crate::node::job::{Context, Done, Job, JobLane};
 use crate::node::journal::{Journal, Record};
@@ -77,12 +78,16 @@ pub fn main(spec: &Path) -> ExitCode {
 fn say(message: &FromNode) {
     let mut out = std::io::stdout().lock();
     // A launcher that no longer listens is noticed at the standard input.
-    let _ = serde_json::to_writer(&mut out, message).map_err(std::io::Error::from).and_then(|()| writeln!(out)).and_then(|()| out.flush());
+    let _ = serde_json::to_writer(&mut out, message)
+        .map_err(std::io::Error::from)
+        .and_then(|()| writeln!(out))
+        .and_then(|()| out.flush());
 }
 
 fn run(spec: &Path) -> anyhow::Result<()> {
     let text = std::fs::read(spec).with_context(|| format!("cannot read {}", spec.display()))?;
-    let spec: NodeSpec = serde_json::from_slice(&text).with_context(|| format!("{} is no node file", spec.display()))?;
+    let spec: NodeSpec =
+        serde_json::from_slice(&text).with_context(|| format!("{} is no node file", spec.display()))?;
     let (sender, wakes) = sync_channel(WAITING);
     listen_to_launcher(sender.clone());
 
@@ -94,8 +99,7 @@ fn run(spec: &Path) -> anyhow::Result<()> {
         base => base.checked_add(spec.index.0).context("base_port is too high for this many validators")?,
     };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let endpoint = Endpoint::bind(address, setup::identity(&spec)?, setup::transport(&config))
-        .map_err(|e| Usage(e.to_string()))?;
+    let endpoint = Endpoint::bind(address, setup::identity(&spec)?, setup::transport(&config))?;
     say(&FromNode::Listening { address: endpoint.local_addr() });
 
     let parts = setup::parts(&spec)?;
@@ -175,6 +179,8 @@ fn listen_to_launcher(sender: SyncSender<Wake>) {
 struct Node {
     core: Core,
     net: Handle,
+    /// The transport's counts when the run began.
+    before: Stats,
     journal: Arc<Mutex<Journal>>,
     recorder: Recorder,
     clock: Clock,
@@ -198,13 +204,12 @@ impl Node {
         sender: SyncSender<Wake>,
     ) -> anyhow::Result<(Self, Load)> {
         let path = spec.data.join("journal");
-        let (journal, recovered) =
-            Journal::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        let (journal, recovered) = Journal::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
         let journal = Arc::new(Mutex::new(journal));
         let context = Arc::new(parts.context(spec, Some(recorder.clone())));
         let mut jobs = BTreeMap::new();
         for lane in JobLane::ALL {
-            jobs.insert(lane, worker(lane, Arc::clone(&context), sender.clone())?);
+            jobs.insert(lane, worker(lane, Arc::clone(&context), Arc::clone(&parts.bls), sender.clone())?);
         }
         let mut outputs = Vec::new();
         let core = Core::new(
@@ -221,6 +226,7 @@ impl Node {
         .map_err(|e| anyhow!(e))?;
         let mut node = Self {
             core,
+            before: net.stats(),
             net,
             journal,
             recorder,
@@ -244,7 +250,8 @@ impl Node {
         let mut drained = false;
         let mut next_report = Instant::now();
         loop {
-            let wait = self.wake_at_ms.map_or(Duration::from_millis(500), |at| self.clock.until(at.saturating_mul(1_000_000)));
+            let wait =
+                self.wake_at_ms.map_or(Duration::from_millis(500), |at| self.clock.until(at.saturating_mul(1_000_000)));
             let mut next = match wakes.recv_timeout(wait.min(Duration::from_millis(500))) {
                 Ok(wake) => Some(wake),
                 Err(RecvTimeoutError::Timeout) => None,
@@ -293,7 +300,6 @@ impl Node {
             self.recorder.lateness(scheduled_ns, sent_ns);
             self.open.insert(id, (scheduled_ns, sent_ns));
             self.counts.scheduled += 1;
-            self.counts.sent += 1;
             transactions.push(bytes);
         }
         self.input(Input::Submit(transactions))
@@ -331,6 +337,7 @@ impl Node {
         match mark {
             Mark::Admission(outcomes) => {
                 for (id, refused) in outcomes {
+                    self.counts.sent += 1;
                     match refused {
                         None => self.counts.admitted += 1,
                         Some(reason) => {
@@ -392,8 +399,15 @@ impl Node {
         });
     }
 
+    /// The counts at this moment. What the home has not judged yet counts as not sent.
     fn counted(&self) -> TransactionCounts {
-        TransactionCounts { unfinished: self.open.len() as u64, duplicates: self.core.ledger().pool().counts().duplicate, ..self.counts.clone() }
+        let c = &self.counts;
+        TransactionCounts {
+            unsent: c.scheduled - c.sent,
+            unfinished: c.admitted - c.finalized - c.expired,
+            duplicates: self.core.ledger().pool().counts().duplicate,
+            ..c.clone()
+        }
     }
 
     /// Stops the threads and makes the records durable. Also after a failure: what was measured is kept.
@@ -402,23 +416,32 @@ impl Node {
         self.recorder.record(Payload::Transactions(self.counted()));
         self.recorder.record(marks::net_sample(&self.net.stats()));
         let stats = self.net.stats();
-        marks::record_refused(&self.recorder, &stats);
+        marks::record_refused(&self.recorder, &self.before, &stats);
         runtime.block_on(self.net.shutdown(FLUSH_WITHIN));
         self.recorder.close()?;
         Ok(())
     }
 }
 
-fn worker(lane: JobLane, context: Arc<Context>, done: SyncSender<Wake>) -> anyhow::Result<Sender<Job>> {
-    let (sender, jobs) = channel::<Job>();
+/// A thread that runs the jobs of one lane in order.
+fn worker(
+    lane: JobLane,
+    context: Arc<Context>,
+    bls: Arc<BlsCommittee>,
+    sender: SyncSender<Wake>,
+) -> anyhow::Result<Sender<Job>> {
+    let (jobs, waiting) = channel::<Job>();
     std::thread::Builder::new().name(format!("{lane:?}").to_lowercase()).spawn(move || {
-        for job in jobs {
-            if done.send(Wake::Done(Box::new(job.run(&context)))).is_err() {
+        for job in waiting {
+            let done = job.run(&context);
+            // After a failure every verdict may be a refusal without reason.
+            let done = bls.failure().map_or(done, |error| Done::Failed(format!("bls: {error}")));
+            if sender.send(Wake::Done(Box::new(done))).is_err() {
                 return;
             }
         }
     })?;
-    Ok(sender)
+    Ok(jobs)
 }
 
 /// Sends transactions when they are due; behind schedule at once. It never waits for the node.

@@ -23,8 +23,8 @@ use crate::net::{FrameLimits, Identity, TransportConfig};
 use crate::node::core::CoreConfig;
 use crate::node::job::{Call, Context, Observer};
 use crate::propagation::{ChunkMessage, Dispersal, DispersalConfig};
-use crate::record::{Job, Payload, Recorder};
-use crate::types::{BlockNum, PublicKeyBytes, Signature, Slot, ValidatorIndex};
+use crate::record::{Job, Mark, Payload, Recorder};
+use crate::types::{BlockNum, PublicKeyBytes, Signature, Slot, ValidatorIndex, ViewId};
 
 /// Everything of a validator that needs no network and no clock.
 pub struct Parts {
@@ -258,6 +258,10 @@ struct Calls {
 }
 
 impl Observer for Calls {
+    fn decoded(&self, block_num: BlockNum, view_id: ViewId) {
+        self.recorder.mark(block_num, view_id, Mark::Decoded);
+    }
+
     fn called(&self, call: Call<'_>) {
         let Call { kernel, description, with, items, bytes, total_ns, job, block_num } = call;
         let path = if with.is_empty() { description.path.clone() } else { format!("{} {with}", description.path) };
@@ -311,8 +315,14 @@ impl Crypto for TimedCrypto {
         self.timed("bls/sign", slots.len(), message.len(), || self.inner.sign(slots, message))
     }
 
+    fn sign_each(&self, slots: &[Slot], message: &[u8]) -> Vec<Signature> {
+        self.timed("bls/sign", slots.len(), message.len(), || self.inner.sign_each(slots, message))
+    }
+
     fn aggregate(&self, signatures: &[Signature]) -> Option<Signature> {
-        self.timed(AggregateSignatures::NAME, signatures.len(), 96 * signatures.len(), || self.inner.aggregate(signatures))
+        self.timed(AggregateSignatures::NAME, signatures.len(), 96 * signatures.len(), || {
+            self.inner.aggregate(signatures)
+        })
     }
 
     fn verify(&self, claims: &[Claim]) -> Vec<bool> {

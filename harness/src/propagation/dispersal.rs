@@ -64,7 +64,7 @@ pub enum CommitmentError {
 
 enum Method {
     WholeBlock,
-    Coded(Box<Plan<'static>>),
+    Coded(Box<Plan>),
 }
 
 /// See the module. Made once a run and shared.
@@ -85,7 +85,7 @@ fn faults(validators: u16) -> u16 {
 }
 
 impl Dispersal {
-    /// For a committee of `validators`. The backends stay open as long as the process, so this is called once a run.
+    /// For a committee of `validators`.
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl Dispersal {
             (Encode::NAME, backends.encode.description()),
             (Reconstruct::NAME, backends.reconstruct.description()),
         ];
-        let plan = Plan::leak(backends).map_err(|e| e.to_string())?;
+        let plan = Plan::prepare(&backends).map_err(|e| e.to_string())?;
         Ok(Self {
             method: Method::Coded(Box::new(plan)),
             validators,

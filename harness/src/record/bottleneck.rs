@@ -53,17 +53,21 @@ pub(super) fn find(run: &Collected, facts: &Facts, summary: &Summary) -> Option<
             (verdict, Some(kernel.clone()), None)
         }
         (_, Some(phase)) => {
-            let inside = phase.kernels.iter().max_by(|a, b| a.1.total_cmp(b.1)).filter(|(_, share)| **share >= DOMINANT);
+            let inside =
+                phase.kernels.iter().max_by(|a, b| a.1.total_cmp(b.1)).filter(|(_, share)| **share >= DOMINANT);
             let state = match (full, behind) {
                 (true, _) => "The CPU is full, and no kernel dominates it",
                 (_, true) => "The chain does not keep up, though the CPU has room",
                 _ => "The chain keeps up",
             };
             let because = inside.map_or(String::new(), |(kernel, share)| {
-                format!(", {}% of which is {} ({kernel})", percent(*share), plain_name(kernel))
+                format!("; {}% of that is {} ({kernel})", percent(*share), plain_name(kernel))
             });
-            let verdict =
-                format!("{state}; a block spends most of its time in `{}` ({}%){because}.", phase.phase, percent(phase.share));
+            let verdict = format!(
+                "{state}; a block's longest phase is “{}”, {}% of its path{because}.",
+                phase.phase,
+                percent(phase.share)
+            );
             (verdict, inside.map(|(kernel, _)| kernel.clone()), Some(phase.phase.clone()))
         }
         _ => return None,

@@ -14,7 +14,7 @@ pub struct Collected {
     pub manifest: Manifest,
     /// The hosts that it ran on.
     pub hosts: Vec<Probe>,
-    /// One for each file, in the order of their names.
+    /// One for each file, by node and restart.
     pub processes: Vec<Process>,
     /// One for each series: all nodes' intervals, by time.
     pub series: [Vec<histogram::Interval>; Series::ALL.len()],
@@ -26,6 +26,8 @@ pub struct Collected {
 pub struct Process {
     /// The node's name, without the suffix of a restart.
     pub node: String,
+    /// 0 for the first process of a node.
+    pub restart: u64,
     /// What it wrote.
     pub events: Vec<Event>,
 }
@@ -47,12 +49,13 @@ impl Collected {
         for path in bundle.files("events", EVENTS)? {
             let file = reader::read(&path).map_err(|reason| at(&path, reason))?;
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let node = node_name(name.strip_suffix(EVENTS).unwrap_or(&name)).to_owned();
+            let (node, restart) = node_name(name.strip_suffix(EVENTS).unwrap_or(&name));
+            processes.push(Process { node: node.to_owned(), restart, events: file.events });
             if file.torn {
                 torn.push(name);
             }
-            processes.push(Process { node, events: file.events });
         }
+        processes.sort_by(|a, b| (&a.node, a.restart).cmp(&(&b.node, b.restart)));
         let mut series: [Vec<histogram::Interval>; Series::ALL.len()] = Default::default();
         for which in Series::ALL {
             for path in bundle.files("hist", &format!("-{}.hlog", which.name()))? {
@@ -90,12 +93,10 @@ pub fn merge(intervals: &[histogram::Interval]) -> Histogram<u64> {
     all
 }
 
-/// `node-00.2` is the second restart of `node-00`.
-fn node_name(stem: &str) -> &str {
-    match stem.rsplit_once('.') {
-        Some((node, restart)) if !restart.is_empty() && restart.bytes().all(|b| b.is_ascii_digit()) => node,
-        _ => stem,
-    }
+/// A node and its restart: `node-00.2` is the second restart of `node-00`.
+fn node_name(stem: &str) -> (&str, u64) {
+    let split = stem.rsplit_once('.').and_then(|(node, restart)| Some((node, restart.parse().ok()?)));
+    split.unwrap_or((stem, 0))
 }
 
 #[cfg(test)]
@@ -104,9 +105,9 @@ mod tests {
 
     #[test]
     fn restarts_belong_to_their_node() {
-        assert_eq!(node_name("node-00"), "node-00");
-        assert_eq!(node_name("node-00.12"), "node-00");
-        assert_eq!(node_name("node.a"), "node.a");
-        assert_eq!(node_name("node."), "node.");
+        assert_eq!(node_name("node-00"), ("node-00", 0));
+        assert_eq!(node_name("node-00.12"), ("node-00", 12));
+        assert_eq!(node_name("node.a"), ("node.a", 0));
+        assert_eq!(node_name("node."), ("node.", 0));
     }
 }

@@ -170,7 +170,7 @@ pub enum Mark {
     CommitAll,
     /// The leader sent the commit certificate.
     CommittedSent,
-    /// The block is final at this node.
+    /// The block is final at this node; [`Payload::Final`] implies it.
     Final,
 }
 

@@ -52,14 +52,14 @@ pub fn empty() -> Histogram<u64> {
 }
 
 /// An interval log being written.
-pub(super) struct Log {
+pub(crate) struct Log {
     path: PathBuf,
     file: File,
     histogram: Histogram<u64>,
 }
 
 impl Log {
-    pub(super) fn create(path: &Path) -> io::Result<Self> {
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
         let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
         file.write_all(b"# HdrHistogram interval log, V2 encoding; values in ns, times in s since the run's start\n")?;
         Ok(Self { path: path.to_owned(), file, histogram: empty() })
@@ -74,7 +74,7 @@ impl Log {
     }
 
     /// Appends one interval, unless it is empty.
-    pub(super) fn write(&mut self, values: &[u64], interval_ns: Range<u64>) -> io::Result<()> {
+    pub(crate) fn write(&mut self, values: &[u64], interval_ns: Range<u64>) -> io::Result<()> {
         if values.is_empty() {
             return Ok(());
         }
@@ -142,7 +142,10 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         let (intervals, torn) = read(&bytes).unwrap();
         assert!(!torn);
-        assert_eq!(intervals.iter().map(|i| (i.start_ns, i.histogram.len())).collect::<Vec<_>>(), [(0, 2), (1_000_000_000, 1)]);
+        assert_eq!(
+            intervals.iter().map(|i| (i.start_ns, i.histogram.len())).collect::<Vec<_>>(),
+            [(0, 2), (1_000_000_000, 1)]
+        );
         assert!(intervals[1].histogram.max() >= MAX_NS);
         let (intervals, torn) = read(&bytes[..bytes.len() - 1]).unwrap();
         assert_eq!((intervals.len(), torn), (1, true));

@@ -21,8 +21,8 @@ pub mod summary;
 
 pub use bundle::{Build, Bundle, BundleError, Cell, Manifest};
 pub use clock::Clock;
+pub use collect::{Collected, Process};
 pub use event::{Event, Job, Mark, NetSample, Payload, TransactionCounts};
 pub use recorder::{RecordError, Recorder, RecorderOptions};
-pub use collect::{Collected, Process};
 pub use summarise::{conclude, summarise};
 pub use summary::{Grade, Summary};

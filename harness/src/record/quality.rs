@@ -115,7 +115,10 @@ fn circumstances(run: &Collected, facts: &Facts, say: Say<'_>) {
     let threads: u64 = run.hosts.iter().filter_map(|host| host.cpu.threads).sum();
     let nodes = facts.nodes.len() as u64;
     if threads > 0 && nodes > threads {
-        say(Grade::C, format!("{nodes} validators share {threads} hardware threads: durations include waiting for them"));
+        say(
+            Grade::C,
+            format!("{nodes} validators share {threads} hardware threads: durations include waiting for them"),
+        );
     }
     for obstacle in run.hosts.iter().flat_map(|host| &host.obstacles) {
         say(obstacle.grade, obstacle.reason.clone());

@@ -53,8 +53,11 @@ pub struct RecorderOptions {
 #[derive(Clone)]
 pub struct Recorder {
     shared: Arc<Shared>,
-    writer: Arc<Mutex<Option<JoinHandle<Result<(), RecordError>>>>>,
+    /// Taken by the first [`Recorder::close`].
+    writer: Arc<Mutex<Option<WriterHandle>>>,
 }
+
+type WriterHandle = JoinHandle<Result<(), RecordError>>;
 
 struct Shared {
     options: RecorderOptions,

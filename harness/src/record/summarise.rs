@@ -211,15 +211,14 @@ impl Facts {
                         self.conflicts.push(*block_num);
                     }
                     block.first_final_ns = block.first_final_ns.min(t_ns);
+                    self.paths.entry(*block_num).or_default().add(index, *view_id, Mark::Final, t_ns);
                 }
                 Payload::ViewChange { .. } => {}
                 Payload::NewView { block_num, view_id } => {
                     self.new_views.insert((*block_num, *view_id));
                 }
                 Payload::Refused { reason, count, .. } => add(&mut node.refused, reason, *count),
-                Payload::Kernel {
-                    kernel, backend, path, threads, items, bytes, total_ns, job, ..
-                } => {
+                Payload::Kernel { kernel, backend, path, threads, items, bytes, total_ns, job, .. } => {
                     node.busy.add(kernel, t_ns.saturating_sub(*total_ns), t_ns);
                     if self.window_ns.contains(&t_ns) {
                         let key = (kernel.to_string(), *job, backend.to_string(), path.to_string(), *threads);

@@ -422,7 +422,10 @@ mod tests {
     #[test]
     fn percentiles_are_nearest_rank() {
         let all: Vec<u64> = (1..=200).rev().collect();
-        assert_eq!(Percentiles::of(all.clone()).unwrap(), Percentiles { n: 200, p50: 100, p90: 180, p99: 198, max: 200 });
+        assert_eq!(
+            Percentiles::of(all.clone()).unwrap(),
+            Percentiles { n: 200, p50: 100, p90: 180, p99: 198, max: 200 }
+        );
         assert_eq!(Distribution::of(all).unwrap(), Distribution { n: 200, min: 1, p10: 20, p50: 100, p90: 180 });
         assert_eq!(Percentiles::of(vec![7]).unwrap(), Percentiles { n: 1, p50: 7, p90: 7, p99: 7, max: 7 });
         assert_eq!(Percentiles::of(vec![]), None);

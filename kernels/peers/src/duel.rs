@@ -6,42 +6,47 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use shardmark_kernels::backend::{BackendId, Description};
 
-/// A round repeats a side until it took at least this long, so that the clock's grain does not show.
+use crate::host;
+
+/// A round repeats a side until it took about this long, so that the clock's grain does not show.
 const SLICE: Duration = Duration::from_millis(3);
 
-/// One comparison. `*_ns` are per item, medians over rounds; the ratios are per round, then taken at percentiles.
+/// Makes one call, and says whether its result was right.
+pub type Side<'a> = &'a mut dyn FnMut() -> bool;
+
+/// One comparison. `*_ns` are per item, medians over rounds; the ratios are taken per round, then at percentiles.
 #[derive(Debug, Serialize)]
-pub struct Row {
-    kernel: &'static str,
-    case: String,
+struct Row<'a> {
+    kernel: &'a str,
+    case: &'a str,
     backend: BackendId,
-    path: String,
+    path: &'a str,
     ours_ns: f64,
-    peer: String,
+    peer: &'a str,
     peer_ns: f64,
+    /// Peer over ours: above 1 we are faster.
     ratio: f64,
     ratio_p10: f64,
     ratio_p90: f64,
     rounds: u32,
-    threads: u32,
-    timed: String,
+    threads: usize,
+    timed: &'a str,
+    build: &'a str,
 }
 
-/// What a row is about, before it is timed.
+/// What both sides work on.
 pub struct Case<'a> {
     /// The kernel's name.
-    pub kernel: &'static str,
+    pub kernel: &'a str,
     /// `key=value` pairs.
-    pub case: String,
-    /// Items one call handles.
+    pub name: &'a str,
+    /// Items that one call handles, as the kernel counts them.
     pub items: u64,
-    /// Who we compare with, with its version.
-    pub peer: &'a str,
-    /// What is inside the timed region, on both sides.
-    pub timed: &'a str,
+    /// Our side.
+    pub ours: &'a Description,
 }
 
-/// Prints rows as they are measured.
+/// Measures the rows that match a filter, and prints them as they come.
 pub struct Table {
     filter: String,
     json: bool,
@@ -52,132 +57,193 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table that prints only matching rows.
+    /// A table of the rows whose `kernel case peer` contains `filter`.
     pub fn new(filter: &str, json: bool, rounds: u32, backend: BackendId) -> Self {
         Self { filter: filter.to_owned(), json, rounds, rows: 0, backend }
     }
 
-    /// Whether nothing matched.
+    /// Whether nothing matched so far.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
-    /// Whether a row is wanted; asked before its input is built.
+    /// Whether a row is wanted.
     pub fn wants(&self, kernel: &str, case: &str, peer: &str) -> bool {
         format!("{kernel} {case} {peer}").contains(&self.filter)
     }
 
-    /// What both sides were built with.
-    pub fn header(&self) {
-        let text = format!(
-            "# one thread, rounds {}, order swapped each round; ratio = peer / ours, median [p10, p90] over rounds\n# cpu: {}; target-features: {}",
-            self.rounds,
-            cpu_model(),
-            target_features(),
-        );
-        if self.json { eprintln!("{text}") } else { println!("{text}") }
+    /// Whether any of these rows is wanted: asked before an input is built.
+    pub fn wants_any(&self, kernel: &str, case: &str, peers: &[&str]) -> bool {
+        peers.iter().any(|peer| self.wants(kernel, case, peer))
     }
 
-    /// Times both sides. Each closure does one call's work and panics if its result is wrong.
-    pub fn duel(&mut self, case: &Case, ours: &Description, mut our_side: impl FnMut(), mut peer_side: impl FnMut()) {
-        let repeat_ours = repeats(&mut our_side);
-        let repeat_peer = repeats(&mut peer_side);
-        let (mut ours_ns, mut peer_ns, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-        for round in 0..self.rounds {
-            let (a, b) = if round % 2 == 0 {
-                let a = time(&mut our_side, repeat_ours);
-                (a, time(&mut peer_side, repeat_peer))
-            } else {
-                let b = time(&mut peer_side, repeat_peer);
-                (time(&mut our_side, repeat_ours), b)
-            };
-            ours_ns.push(a / case.items as f64);
-            peer_ns.push(b / case.items as f64);
-            ratios.push(b / a);
+    /// Says how and on what the rows are measured: on the error output beside JSON lines.
+    ///
+    /// # Errors
+    ///
+    /// The output cannot be written.
+    pub fn header(&self, pinned: &Result<usize, String>) -> Result<(), String> {
+        let core = match pinned {
+            Ok(core) => format!("pinned to core {core}"),
+            Err(reason) => format!("NOT pinned: {reason}"),
+        };
+        let text = format!(
+            "# one thread, {core}; {} rounds, the order swapped each round; ratio = peer / ours, median [p10, p90]\n{}",
+            self.rounds,
+            host::build()
+        );
+        if self.json { writeln!(std::io::stderr(), "{text}") } else { writeln!(std::io::stdout(), "{text}") }
+            .map_err(|e| e.to_string())
+    }
+
+    /// Measures one row, if it is wanted. `timed` says what is inside the timed region on both sides.
+    ///
+    /// # Errors
+    ///
+    /// A side gave a wrong result, or the output cannot be written.
+    pub fn duel(&mut self, case: &Case, peer: &str, timed: &str, ours: Side, theirs: Side) -> Result<(), String> {
+        if !self.wants(case.kernel, case.name, peer) {
+            return Ok(());
         }
-        let row = Row {
+        let wrong = |who: &str| format!("{} {}: {who} gave a wrong result", case.kernel, case.name);
+        let repeat_ours = repeats(ours).ok_or_else(|| wrong("ours"))?;
+        let repeat_theirs = repeats(theirs).ok_or_else(|| wrong(peer))?;
+        let (mut ours_ns, mut peer_ns, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        // Round 0 warms caches, branch predictors and the clock rate for the pair as it will run, and is not counted.
+        for round in 0..=self.rounds {
+            let (a, b) = if round.is_multiple_of(2) {
+                let a = time(ours, repeat_ours);
+                (a, time(theirs, repeat_theirs))
+            } else {
+                let b = time(theirs, repeat_theirs);
+                (time(ours, repeat_ours), b)
+            };
+            let (a, b) = (a.ok_or_else(|| wrong("ours"))?, b.ok_or_else(|| wrong(peer))?);
+            if round > 0 {
+                ours_ns.push(a / case.items as f64);
+                peer_ns.push(b / case.items as f64);
+                ratios.push(b / a);
+            }
+        }
+        self.print(&Row {
             kernel: case.kernel,
-            case: case.case.clone(),
+            case: case.name,
             backend: self.backend,
-            path: ours.path.clone(),
+            path: &case.ours.path,
             ours_ns: percentile(&mut ours_ns, 0.5),
-            peer: case.peer.to_owned(),
+            peer,
             peer_ns: percentile(&mut peer_ns, 0.5),
             ratio: percentile(&mut ratios, 0.5),
             ratio_p10: percentile(&mut ratios, 0.1),
             ratio_p90: percentile(&mut ratios, 0.9),
             rounds: self.rounds,
-            threads: 1,
-            timed: format!("{}; build: {}", case.timed, ours.build),
-        };
-        self.print(&row);
+            threads: case.ours.threads,
+            timed,
+            build: &case.ours.build,
+        })
     }
 
-    fn print(&mut self, row: &Row) {
+    fn print(&mut self, row: &Row) -> Result<(), String> {
         self.rows += 1;
         let mut out = std::io::stdout().lock();
         let line = if self.json {
-            serde_json::to_string(row).expect("a row of numbers and text serialises")
+            serde_json::to_string(row).map_err(|e| e.to_string())?
         } else {
             format!(
-                "{} {} {}/{}\n  ours {:.0} ns, {} {:.0} ns an item: {:.2}x [{:.2}, {:.2}]\n  timed: {}",
-                row.kernel, row.case, row.backend, row.path, row.ours_ns, row.peer, row.peer_ns, row.ratio, row.ratio_p10,
-                row.ratio_p90, row.timed
+                "{} {} {}/{}\n  {:.2}x [{:.2}, {:.2}]: ours {:.0} ns, {} {:.0} ns an item\n  timed: {}; ours: {}",
+                row.kernel,
+                row.case,
+                row.backend,
+                row.path,
+                row.ratio,
+                row.ratio_p10,
+                row.ratio_p90,
+                row.ours_ns,
+                row.peer,
+                row.peer_ns,
+                row.timed,
+                row.build
             )
         };
-        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
-            std::process::exit(4);
-        }
+        writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|e| e.to_string())
     }
 }
 
-/// Calls that fill a slice, after one warm-up call.
-fn repeats(side: &mut impl FnMut()) -> u32 {
-    side();
-    let once = time(side, 1).max(1.0);
-    (SLICE.as_nanos() as f64 / once).ceil().clamp(1.0, 1e6) as u32
+/// Calls that fill a slice, after a call that warms up; None if a result was wrong.
+fn repeats(side: Side) -> Option<u32> {
+    time(side, 1)?;
+    let once = time(side, 1)?.max(1.0);
+    Some((SLICE.as_nanos() as f64 / once).ceil().clamp(1.0, 1e6) as u32)
 }
 
-/// Nanoseconds a call.
-fn time(side: &mut impl FnMut(), repeat: u32) -> f64 {
+/// Nanoseconds a call; None if a result was wrong.
+fn time(side: Side, repeat: u32) -> Option<f64> {
+    let mut right = true;
     let start = Instant::now();
     for _ in 0..repeat {
-        side();
+        right &= side();
     }
-    start.elapsed().as_nanos() as f64 / f64::from(repeat)
+    let nanoseconds = start.elapsed().as_nanos() as f64;
+    right.then(|| nanoseconds / f64::from(repeat))
 }
 
+/// The sample of nearest rank. `samples` is not empty.
 fn percentile(samples: &mut [f64], q: f64) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples[((samples.len() - 1) as f64 * q).round() as usize]
 }
 
-/// Pins this thread, and those it starts, to one core.
-///
-/// # Errors
-///
-/// The system's reason.
-pub fn pin(core: usize) -> Result<(), std::io::Error> {
-    // SAFETY: `set` is a plain bit set that outlives the call, and CPU_SET writes within it for core < 1024.
-    unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        if core >= libc::CPU_SETSIZE as usize {
-            return Err(std::io::Error::other("no such core"));
-        }
-        libc::CPU_SET(core, &mut set);
-        match libc::sched_setaffinity(0, std::mem::size_of::<libc::cpu_set_t>(), &set) {
-            0 => Ok(()),
-            _ => Err(std::io::Error::last_os_error()),
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_nearest_rank_whatever_the_order() {
+        let mut samples: Vec<f64> = (0..=20).rev().map(f64::from).collect();
+        assert_eq!([0.0, 0.1, 0.5, 0.9, 1.0].map(|q| percentile(&mut samples, q)), [0.0, 2.0, 10.0, 18.0, 20.0]);
+        assert_eq!(percentile(&mut [7.0], 0.9), 7.0);
     }
-}
 
-fn cpu_model() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    model.map_or_else(|| "unknown".to_owned(), |(_, name)| name.to_owned())
-}
+    #[test]
+    fn a_wrong_result_on_either_side_is_no_row() {
+        let ours = Description {
+            backend: BackendId::Cpu,
+            path: "scalar".into(),
+            device: "d".into(),
+            build: "b".into(),
+            threads: 1,
+            software_adapter: false,
+        };
+        let case = Case { kernel: "k", name: "n=1", items: 1, ours: &ours };
+        let mut table = Table::new("", true, 3, BackendId::Cpu);
+        let ours_is_wrong = table.duel(&case, "peer", "all", &mut || false, &mut || true);
+        assert_eq!(ours_is_wrong, Err("k n=1: ours gave a wrong result".into()));
+        // Right while warming up, wrong later.
+        let mut calls = 0;
+        let theirs = &mut || {
+            calls += 1;
+            calls < 10
+        };
+        let peer_is_wrong = table.duel(&case, "peer", "all", &mut || true, theirs);
+        assert_eq!(peer_is_wrong, Err("k n=1: peer gave a wrong result".into()));
+        assert!(table.is_empty());
+    }
 
-fn target_features() -> &'static str {
-    if cfg!(target_feature = "avx2") { "avx2 at compile time (a global target-cpu flag is set)" } else { "default" }
+    #[test]
+    fn slices_hold_as_many_calls_as_fit() {
+        let mut sleep = || {
+            std::thread::sleep(2 * SLICE);
+            true
+        };
+        assert_eq!(repeats(&mut sleep), Some(1));
+        assert!(repeats(&mut || true) > Some(1));
+    }
+
+    #[test]
+    fn a_filter_matches_kernel_case_and_peer() {
+        let table = Table::new("batch=1 lib", false, 3, BackendId::Cpu);
+        assert!(table.wants("secp256k1/recover", "batch=1", "libsecp256k1"));
+        assert!(!table.wants("secp256k1/recover", "batch=10", "libsecp256k1"));
+        assert!(table.wants_any("secp256k1/recover", "batch=1", &["other", "libsecp256k1"]));
+    }
 }

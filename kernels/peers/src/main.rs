@@ -1,10 +1,15 @@
 //! `versus`: our kernels against named peers, interleaved in one process, one thread, on the same input.
 //!
 //! Every row states what is inside its timed region. Ratios are peer time over our time: above 1 we are faster.
+//! `README.md` says who the peers are and what the numbers do not show.
 
-mod bls;
+mod aggregate;
 mod duel;
+mod erasure;
+mod host;
+mod ours;
 mod secp256k1;
+mod verify_batch;
 
 use clap::Parser;
 use shardmark_kernels::backend::BackendId;
@@ -15,14 +20,14 @@ use shardmark_kernels::backend::BackendId;
 struct Arguments {
     /// Runs only rows whose `kernel case peer` contains this text.
     filter: Option<String>,
-    /// Prints JSON lines instead of a table.
+    /// Prints JSON lines instead of text; what they were measured on goes to the error output.
     #[arg(long)]
     json: bool,
     /// Our backend.
     #[arg(long, default_value = "cpu")]
     backend: BackendId,
     /// Rounds a row; each times both sides once or more.
-    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(3..))]
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(3..=100_000))]
     rounds: u32,
     /// The core to pin to.
     #[arg(long, default_value_t = 0)]
@@ -33,12 +38,7 @@ fn main() {
     let arguments = Arguments::parse();
     let filter = arguments.filter.as_deref().unwrap_or("");
     let mut table = duel::Table::new(filter, arguments.json, arguments.rounds, arguments.backend);
-    if let Err(reason) = duel::pin(arguments.core) {
-        eprintln!("warning: not pinned to core {}: {reason}", arguments.core);
-    }
-    table.header();
-    let result = bls::rows(&mut table).and_then(|()| secp256k1::rows(&mut table));
-    if let Err(reason) = result {
+    if let Err(reason) = run(&mut table, &host::pin(arguments.core)) {
         eprintln!("error: {reason}");
         std::process::exit(4);
     }
@@ -46,4 +46,12 @@ fn main() {
         eprintln!("error: no row matches `{filter}`");
         std::process::exit(2);
     }
+}
+
+fn run(table: &mut duel::Table, pinned: &Result<usize, String>) -> Result<(), String> {
+    table.header(pinned)?;
+    verify_batch::rows(table)?;
+    aggregate::rows(table)?;
+    erasure::rows(table)?;
+    secp256k1::rows(table)
 }

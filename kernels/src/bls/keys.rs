@@ -6,9 +6,13 @@
 
 use std::fmt;
 
-use blst::{BLST_ERROR, min_pk};
+use blst::{BLST_ERROR, blst_scalar, min_pk};
 
-use super::points::{affine_g2, decode_g1, decode_g2, encode_g2, in_g1, in_g2, is_infinite_g1, sum_g2};
+use super::material::scalar;
+use super::points::{
+    add_scalars, affine_g2, decode_g1, decode_g2, encode_g2, hash_to_g2, in_g1, in_g2, is_infinite_g1, sign_hash,
+    sum_g2,
+};
 use super::{POSSESSION_SCHEME, PUBLIC_KEY_BYTES, Refusal, SCHEME, SIGNATURE_BYTES};
 
 /// A secret scalar, never zero. Wiped when dropped, never printed.
@@ -50,6 +54,20 @@ impl SecretKey {
     pub fn prove_possession(&self) -> [u8; SIGNATURE_BYTES] {
         self.0.sign(&self.public_key(), POSSESSION_SCHEME.as_bytes(), &[]).compress()
     }
+}
+
+/// The signature of each key over one message, which is hashed once: what a validator with many keys casts as votes.
+pub fn sign_each(keys: &[&SecretKey], message: &[u8]) -> Vec<[u8; SIGNATURE_BYTES]> {
+    let hash = hash_to_g2(message);
+    let points: Vec<_> = keys.iter().map(|key| sign_hash(&hash, scalar(key))).collect();
+    affine_g2(&points).iter().map(encode_g2).collect()
+}
+
+/// The sum of the keys' signatures over one message, by one multiplication with the sum of the keys: the same bytes as
+/// [`aggregate`] of [`sign_each`]. The encoding of infinity for no key.
+pub fn sign_sum(keys: &[&SecretKey], message: &[u8]) -> [u8; SIGNATURE_BYTES] {
+    let sum = keys.iter().fold(blst_scalar::default(), |sum, key| add_scalars(&sum, scalar(key)));
+    encode_g2(&affine_g2(&[sign_hash(&hash_to_g2(message), &sum)])[0])
 }
 
 /// Checks a proof of possession, the key's own validity included.
@@ -112,6 +130,20 @@ pub fn aggregate(signatures: &[[u8; SIGNATURE_BYTES]]) -> Result<[u8; SIGNATURE_
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn signing_together_gives_the_bytes_of_signing_alone() {
+        let keys: Vec<_> = (0..5).map(|i| SecretKey::from_ikm(&[i; 32])).collect();
+        let keys: Vec<_> = keys.iter().collect();
+        for count in 0..=keys.len() {
+            let alone: Vec<_> = keys[..count].iter().map(|key| key.sign(b"vote")).collect();
+            assert_eq!(sign_each(&keys[..count], b"vote"), alone);
+            match aggregate(&alone) {
+                Ok(sum) => assert_eq!(sign_sum(&keys[..count], b"vote"), sum),
+                Err(_) => assert_eq!(sign_sum(&[], b"vote")[0], 0xc0, "infinity"),
+            }
+        }
+    }
 
     #[test]
     fn a_signature_verifies_only_for_its_key_and_message() {

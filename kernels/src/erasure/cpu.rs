@@ -15,55 +15,53 @@
 
 use std::ops::Range;
 
-use rayon::ThreadPool;
-use rayon::prelude::*;
 use reed_solomon_erasure::galois_8::{ReedSolomon, div, mul, mul_slice, mul_slice_xor};
 
 use super::encode::chunk_bytes;
 use super::{Chunks, Code, Encode, Reconstruct, Refusal, Shape, reconstruct};
-use crate::backend::{Backend, BackendId, Control, Description, Error, Options, Prepared, Session, Unavailable};
-
-/// Most threads that one call may ask for.
-const MAX_THREADS: usize = 1024;
+use crate::backend::{Backend, Control, Description, Error, Options, Prepared, Session, Unavailable};
+use crate::pool::Pool;
 
 /// The opened backend: its threads.
 pub struct Cpu {
-    threads: usize,
-    /// None for one thread: the caller's own.
-    pool: Option<ThreadPool>,
+    pool: Pool,
 }
 
 impl Cpu {
     /// # Errors
     ///
-    /// [`Unavailable::Options`] for no threads or more than 1024, for a forced instruction set or device, or when the system gives no threads.
+    /// [`Unavailable::Options`] for no threads or more than 1024, for a forced instruction set or device, or when the
+    /// system gives no threads.
     pub fn open(options: &Options) -> Result<Self, Unavailable> {
-        let threads = options.threads;
-        if options.isa.is_some() || options.device.is_some() {
-            return Err(Unavailable::Options("cpu has no instruction set or device to force".into()));
-        }
-        if !(1..=MAX_THREADS).contains(&threads) {
-            return Err(Unavailable::Options(format!("{threads} threads: 1 to {MAX_THREADS} are possible")));
-        }
-        let pool = match threads {
-            1 => None,
-            _ => {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-                Some(pool.map_err(|e| Unavailable::Options(format!("{threads} threads: {e}")))?)
-            }
-        };
-        Ok(Self { threads, pool })
+        Ok(Self { pool: Pool::open(options)? })
     }
 
     fn describe(&self) -> Description {
-        Description {
-            backend: BackendId::Cpu,
-            path: "scalar".into(),
-            device: std::env::consts::ARCH.into(),
-            build: "reed-solomon-erasure 6.0, without simd-accel".into(),
-            threads: self.threads,
-            software_adapter: false,
-        }
+        self.pool.describe("reed-solomon-erasure 6.0, without simd-accel")
+    }
+}
+
+/// A code ready to use: what lives across calls.
+struct Codec {
+    pool: Pool,
+    shape: Shape,
+    rs: ReedSolomon,
+    /// The `m` parity rows of the generator matrix, `k` coefficients each.
+    generator: Vec<Vec<u8>>,
+}
+
+impl Codec {
+    fn new(pool: &Pool, shape: &Shape) -> Result<Self, Error> {
+        shape.validate()?;
+        let Code::RsVandermonde = shape.code;
+        let invalid = |e: reed_solomon_erasure::Error| Error::InvalidInput(e.to_string());
+        let rs = ReedSolomon::new(shape.k(), shape.m()).map_err(invalid)?;
+        // The parity of the unit vectors is the generator matrix.
+        let unit = |j: usize| (0..shape.k()).map(|i| u8::from(i == j)).collect::<Vec<u8>>();
+        let units: Vec<Vec<u8>> = (0..shape.k()).map(unit).collect();
+        let mut generator = vec![vec![0; shape.k()]; shape.m()];
+        rs.encode_sep(&units, &mut generator).map_err(invalid)?;
+        Ok(Self { pool: pool.clone(), shape: *shape, rs, generator })
     }
 
     /// Cuts `buffer` (chunk after chunk) into one byte column per thread and runs `work` on each.
@@ -72,7 +70,7 @@ impl Cpu {
         F: Fn(Range<usize>, &mut [&mut [u8]]) -> Result<(), Error> + Sync,
     {
         // Whole cache lines, so that no two threads write to one.
-        let width = chunk_bytes.div_ceil(self.threads).next_multiple_of(64);
+        let width = chunk_bytes.div_ceil(self.pool.threads()).next_multiple_of(64);
         let mut columns: Vec<(Range<usize>, Vec<&mut [u8]>)> =
             (0..chunk_bytes).step_by(width).map(|start| (start..chunk_bytes.min(start + width), Vec::new())).collect();
         for chunk in buffer.chunks_exact_mut(chunk_bytes) {
@@ -84,34 +82,7 @@ impl Cpu {
             control.check()?;
             work(range.clone(), rows)
         };
-        match &self.pool {
-            Some(pool) if columns.len() > 1 => pool.install(|| columns.par_iter_mut().try_for_each(run)),
-            _ => columns.iter_mut().try_for_each(run),
-        }
-    }
-}
-
-/// A code ready to use: what lives across calls.
-struct Codec<'a> {
-    cpu: &'a Cpu,
-    shape: &'a Shape,
-    rs: ReedSolomon,
-    /// The `m` parity rows of the generator matrix, `k` coefficients each.
-    generator: Vec<Vec<u8>>,
-}
-
-impl<'a> Codec<'a> {
-    fn new(cpu: &'a Cpu, shape: &'a Shape) -> Result<Self, Error> {
-        shape.validate()?;
-        let Code::RsVandermonde = shape.code;
-        let invalid = |e: reed_solomon_erasure::Error| Error::InvalidInput(e.to_string());
-        let rs = ReedSolomon::new(shape.k(), shape.m()).map_err(invalid)?;
-        // The parity of the unit vectors is the generator matrix.
-        let unit = |j: usize| (0..shape.k()).map(|i| u8::from(i == j)).collect::<Vec<u8>>();
-        let units: Vec<Vec<u8>> = (0..shape.k()).map(unit).collect();
-        let mut generator = vec![vec![0; shape.k()]; shape.m()];
-        rs.encode_sep(&units, &mut generator).map_err(invalid)?;
-        Ok(Self { cpu, shape, rs, generator })
+        self.pool.try_each(&mut columns, run)
     }
 }
 
@@ -120,14 +91,14 @@ impl Backend<Encode> for Cpu {
         self.describe()
     }
 
-    fn prepare<'a>(&'a self, shape: &'a Shape) -> Result<Box<dyn Prepared<Encode> + 'a>, Error> {
-        Ok(Box::new(Codec::new(self, shape)?))
+    fn prepare(&self, shape: &Shape) -> Result<Box<dyn Prepared<Encode>>, Error> {
+        Ok(Box::new(Codec::new(&self.pool, shape)?))
     }
 }
 
-impl Prepared<Encode> for Codec<'_> {
+impl Prepared<Encode> for Codec {
     fn load<'a>(&'a self, data: &'a Vec<u8>) -> Result<Box<dyn Session<Encode> + 'a>, Error> {
-        let chunk_bytes = chunk_bytes(self.shape, data.len())?;
+        let chunk_bytes = chunk_bytes(&self.shape, data.len())?;
         Ok(Box::new(Encoding {
             codec: self,
             data,
@@ -139,7 +110,7 @@ impl Prepared<Encode> for Codec<'_> {
 }
 
 struct Encoding<'a> {
-    codec: &'a Codec<'a>,
+    codec: &'a Codec,
     data: &'a [u8],
     chunk_bytes: usize,
     parity: Vec<u8>,
@@ -151,7 +122,7 @@ impl Session<Encode> for Encoding<'_> {
         let Self { codec, data, chunk_bytes, .. } = *self;
         self.done = false;
         self.parity.resize(codec.shape.m() * chunk_bytes, 0);
-        codec.cpu.by_columns(&mut self.parity, chunk_bytes, control, |range, parity| {
+        codec.by_columns(&mut self.parity, chunk_bytes, control, |range, parity| {
             let data: Vec<&[u8]> = data.chunks_exact(chunk_bytes).map(|chunk| &chunk[range.clone()]).collect();
             codec.rs.encode_sep(&data, parity).map_err(|e| Error::InvalidInput(e.to_string()))
         })?;
@@ -172,14 +143,14 @@ impl Backend<Reconstruct> for Cpu {
         self.describe()
     }
 
-    fn prepare<'a>(&'a self, shape: &'a Shape) -> Result<Box<dyn Prepared<Reconstruct> + 'a>, Error> {
-        Ok(Box::new(Codec::new(self, shape)?))
+    fn prepare(&self, shape: &Shape) -> Result<Box<dyn Prepared<Reconstruct>>, Error> {
+        Ok(Box::new(Codec::new(&self.pool, shape)?))
     }
 }
 
-impl Prepared<Reconstruct> for Codec<'_> {
+impl Prepared<Reconstruct> for Codec {
     fn load<'a>(&'a self, chunks: &'a Chunks) -> Result<Box<dyn Session<Reconstruct> + 'a>, Error> {
-        let places = reconstruct::validate(self.shape, chunks);
+        let places = reconstruct::validate(&self.shape, chunks);
         Ok(Box::new(Reconstruction {
             codec: self,
             places,
@@ -191,7 +162,7 @@ impl Prepared<Reconstruct> for Codec<'_> {
 }
 
 struct Reconstruction<'a> {
-    codec: &'a Codec<'a>,
+    codec: &'a Codec,
     places: Result<Vec<Option<&'a [u8]>>, Refusal>,
     chunk_bytes: usize,
     data: Vec<u8>,
@@ -220,7 +191,7 @@ impl Session<Reconstruct> for Reconstruction<'_> {
     }
 }
 
-impl Codec<'_> {
+impl Codec {
     fn reconstruct(
         &self,
         places: &[Option<&[u8]>],
@@ -239,7 +210,7 @@ impl Codec<'_> {
         let system = parity.iter().map(|(_, row)| missing.iter().map(|j| row[*j]).collect()).collect();
         let inverse = invert(system).ok_or_else(|| Error::InvalidInput("singular erasure pattern".into()))?;
 
-        self.cpu.by_columns(data, chunk_bytes, control, |range, data| {
+        self.by_columns(data, chunk_bytes, control, |range, data| {
             for (out, chunk) in data.iter_mut().zip(data_places) {
                 if let Some(chunk) = chunk {
                     out.copy_from_slice(&chunk[range.clone()]);

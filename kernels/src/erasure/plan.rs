@@ -29,10 +29,10 @@ impl Backends {
 }
 
 /// A code ready for block bodies. Shared between threads freely.
-pub struct Plan<'a> {
+pub struct Plan {
     shape: Shape,
-    encode: Box<dyn Prepared<Encode> + 'a>,
-    reconstruct: Box<dyn Prepared<Reconstruct> + 'a>,
+    encode: Box<dyn Prepared<Encode>>,
+    reconstruct: Box<dyn Prepared<Reconstruct>>,
 }
 
 /// Why chunks gave no body.
@@ -49,7 +49,7 @@ pub enum NoBody {
     Backend(#[from] Error),
 }
 
-impl Plan<'static> {
+impl Plan {
     /// The scalar backend on the caller's thread.
     ///
     /// # Errors
@@ -58,27 +58,15 @@ impl Plan<'static> {
     pub fn new(code: Code, data_chunks: u16, parity_chunks: u16) -> Result<Self, Error> {
         let shape = Shape::new(code, data_chunks, parity_chunks)?;
         let backends = Backends::open(BackendId::Cpu, &Options::default(), shape);
-        Self::leak(backends.map_err(|e| Error::Device(e.to_string()))?)
+        Self::prepare(&backends.map_err(|e| Error::Device(e.to_string()))?)
     }
 
-    /// A plan that lives as long as the process, as a node's does: the backends are never freed, so this is called once
-    /// for each shape and not for each block. Elsewhere [`Plan::prepare`] borrows them.
-    ///
-    /// # Errors
-    ///
-    /// As [`Plan::prepare`].
-    pub fn leak(backends: Backends) -> Result<Self, Error> {
-        Plan::prepare(Box::leak(Box::new(backends)))
-    }
-}
-
-impl<'a> Plan<'a> {
     /// Prepares both verbs for the shape.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidInput`] for a shape that the code does not have; [`Error::Device`].
-    pub fn prepare(backends: &'a Backends) -> Result<Self, Error> {
+    pub fn prepare(backends: &Backends) -> Result<Self, Error> {
         let encode = backends.encode.prepare(&backends.shape)?;
         let reconstruct = backends.reconstruct.prepare(&backends.shape)?;
         Ok(Self { shape: backends.shape, encode, reconstruct })

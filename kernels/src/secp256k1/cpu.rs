@@ -14,22 +14,17 @@ use k256::elliptic_curve::point::{AffineCoordinates, DecompressPoint};
 use k256::elliptic_curve::scalar::IsHigh;
 use k256::elliptic_curve::{BatchNormalize, group::CurveAffine};
 use k256::{AffinePoint, FieldBytes, ProjectivePoint, Scalar};
-use rayon::ThreadPool;
-use rayon::prelude::*;
 
 use super::{Address, Recover, Refusal, SignedDigest, address_of};
-use crate::backend::{Backend, BackendId, Control, Description, Error, Options, Prepared, Session, Unavailable};
+use crate::backend::{Backend, Control, Description, Error, Options, Prepared, Session, Unavailable};
+use crate::pool::Pool;
 
-/// Most threads that one call may ask for.
-const MAX_THREADS: usize = 1024;
 /// Signatures that share their inversions: enough to make those cheap, few enough to notice a cancellation.
 const BLOCK: usize = 256;
 
 /// The opened backend: its threads.
 pub struct Cpu {
-    threads: usize,
-    /// None for one thread: the caller's own.
-    pool: Option<ThreadPool>,
+    pool: Pool,
 }
 
 impl Cpu {
@@ -38,53 +33,32 @@ impl Cpu {
     /// [`Unavailable::Options`] for no threads or more than 1024, for a forced instruction set or device, or when the
     /// system gives no threads.
     pub fn open(options: &Options) -> Result<Self, Unavailable> {
-        let threads = options.threads;
-        if options.isa.is_some() || options.device.is_some() {
-            return Err(Unavailable::Options("cpu has no instruction set or device to force".into()));
-        }
-        if !(1..=MAX_THREADS).contains(&threads) {
-            return Err(Unavailable::Options(format!("{threads} threads: 1 to {MAX_THREADS} are possible")));
-        }
-        let pool = match threads {
-            1 => None,
-            _ => {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-                Some(pool.map_err(|e| Unavailable::Options(format!("{threads} threads: {e}")))?)
-            }
-        };
         // Paid here, so that no call pays for it.
         LazyLock::force(&GENERATOR);
-        Ok(Self { threads, pool })
+        Ok(Self { pool: Pool::open(options)? })
     }
 }
 
 impl Backend<Recover> for Cpu {
     fn description(&self) -> Description {
-        Description {
-            backend: BackendId::Cpu,
-            path: "scalar".into(),
-            device: std::env::consts::ARCH.into(),
-            build: "k256 0.14, 8-bit table of the generator".into(),
-            threads: self.threads,
-            software_adapter: false,
-        }
+        self.pool.describe("k256 0.14, 8-bit table of the generator")
     }
 
-    fn prepare<'a>(&'a self, (): &'a ()) -> Result<Box<dyn Prepared<Recover> + 'a>, Error> {
-        Ok(Box::new(Ready(self)))
+    fn prepare(&self, (): &()) -> Result<Box<dyn Prepared<Recover>>, Error> {
+        Ok(Box::new(Ready(self.pool.clone())))
     }
 }
 
-struct Ready<'a>(&'a Cpu);
+struct Ready(Pool);
 
-impl Prepared<Recover> for Ready<'_> {
+impl Prepared<Recover> for Ready {
     fn load<'a>(&'a self, input: &'a Vec<SignedDigest>) -> Result<Box<dyn Session<Recover> + 'a>, Error> {
-        Ok(Box::new(Batch { cpu: self.0, input, output: None }))
+        Ok(Box::new(Batch { pool: &self.0, input, output: None }))
     }
 }
 
 struct Batch<'a> {
-    cpu: &'a Cpu,
+    pool: &'a Pool,
     input: &'a [SignedDigest],
     output: Option<Vec<Result<Address, Refusal>>>,
 }
@@ -92,15 +66,12 @@ struct Batch<'a> {
 impl Session<Recover> for Batch<'_> {
     fn execute(&mut self, control: &Control) -> Result<(), Error> {
         self.output = None;
-        let block = self.input.len().div_ceil(self.cpu.threads).clamp(1, BLOCK);
-        let run = |items: &[SignedDigest]| {
+        let block = self.input.len().div_ceil(self.pool.threads()).clamp(1, BLOCK);
+        let blocks: Vec<&[SignedDigest]> = self.input.chunks(block).collect();
+        let blocks = self.pool.try_map(blocks.len(), |i| {
             control.check()?;
-            Ok(recover_block(items))
-        };
-        let blocks: Vec<_> = match &self.cpu.pool {
-            Some(pool) => pool.install(|| self.input.par_chunks(block).map(run).collect::<Result<_, Error>>())?,
-            None => self.input.chunks(block).map(run).collect::<Result<_, Error>>()?,
-        };
+            Ok::<_, Error>(recover_block(blocks[i]))
+        })?;
         self.output = Some(blocks.concat());
         Ok(())
     }

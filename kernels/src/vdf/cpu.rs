@@ -2,42 +2,30 @@
 
 use std::collections::HashMap;
 
-use rayon::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
-
 use super::wesolowski::{self, Progress};
 use super::{
-    Discriminant, DiscriminantSetup, DiscriminantValue, Evaluate, EvaluateInput, EvaluateSetup, Refusal, Verify,
-    VerifyItem, VerifySetup, invalid,
+    Discriminant, DiscriminantSetup, DiscriminantValue, Evaluate, EvaluateInput, EvaluateSetup, Refusal, Scheme,
+    Verify, VerifyItem, VerifySetup, invalid,
 };
-use crate::backend::{Backend, BackendId, Control, Description, Error, Options, Prepared, Session, Unavailable};
+use crate::backend::{Backend, Control, Description, Error, Options, Prepared, Session, Unavailable};
+use crate::pool::Pool;
 
 /// The threads that one call may use.
+#[derive(Clone)]
 pub(super) struct Cpu {
-    pool: ThreadPool,
+    pool: Pool,
 }
 
 impl Cpu {
     /// # Errors
     ///
-    /// No threads asked for, or none to be had.
+    /// As [`Pool::open`].
     pub fn open(options: &Options) -> Result<Self, Unavailable> {
-        if options.threads == 0 {
-            return Err(Unavailable::Options("threads must be at least 1".into()));
-        }
-        let pool = ThreadPoolBuilder::new().num_threads(options.threads).build();
-        pool.map(|pool| Self { pool }).map_err(|error| Unavailable::Options(error.to_string()))
+        Ok(Self { pool: Pool::open(options)? })
     }
 
     fn describe(&self) -> Description {
-        Description {
-            backend: BackendId::Cpu,
-            path: "scalar".into(),
-            device: std::env::consts::ARCH.into(),
-            build: "dashu-int 0.6, NUDUPL with Lehmer's partial Euclid".into(),
-            threads: self.pool.current_num_threads(),
-            software_adapter: false,
-        }
+        self.pool.describe("dashu-int 0.6, NUDUPL with Lehmer's partial Euclid")
     }
 
     /// `compute` for every item, in order; an error of any is the error of all.
@@ -47,7 +35,7 @@ impl Cpu {
         U: Send,
         F: Fn(&T) -> Result<U, Error> + Send + Sync,
     {
-        self.pool.install(|| items.par_iter().map(compute).collect())
+        self.pool.try_map(items.len(), |i| compute(&items[i]))
     }
 }
 
@@ -60,18 +48,18 @@ impl Backend<Evaluate> for Cpu {
         self.describe()
     }
 
-    fn prepare<'a>(&'a self, setup: &'a EvaluateSetup) -> Result<Box<dyn Prepared<Evaluate> + 'a>, Error> {
+    fn prepare(&self, setup: &EvaluateSetup) -> Result<Box<dyn Prepared<Evaluate>>, Error> {
         super::discriminant::check_bits(setup.discriminant_bits).map_err(invalid)?;
-        Ok(Box::new(PreparedEvaluate { cpu: self, setup }))
+        Ok(Box::new(PreparedEvaluate { cpu: self.clone(), setup: setup.clone() }))
     }
 }
 
-struct PreparedEvaluate<'a> {
-    cpu: &'a Cpu,
-    setup: &'a EvaluateSetup,
+struct PreparedEvaluate {
+    cpu: Cpu,
+    setup: EvaluateSetup,
 }
 
-impl Prepared<Evaluate> for PreparedEvaluate<'_> {
+impl Prepared<Evaluate> for PreparedEvaluate {
     fn load<'a>(&'a self, input: &'a EvaluateInput) -> Result<Box<dyn Session<Evaluate> + 'a>, Error> {
         let bits = self.setup.discriminant_bits;
         let discriminants =
@@ -81,7 +69,7 @@ impl Prepared<Evaluate> for PreparedEvaluate<'_> {
 }
 
 struct EvaluateSession<'a> {
-    prepared: &'a PreparedEvaluate<'a>,
+    prepared: &'a PreparedEvaluate,
     iterations: u64,
     discriminants: Vec<DiscriminantValue>,
     output: Option<Vec<Vec<u8>>>,
@@ -108,7 +96,7 @@ impl Backend<Verify> for Cpu {
         self.describe()
     }
 
-    fn prepare<'a>(&'a self, setup: &'a VerifySetup) -> Result<Box<dyn Prepared<Verify> + 'a>, Error> {
+    fn prepare(&self, setup: &VerifySetup) -> Result<Box<dyn Prepared<Verify>>, Error> {
         super::discriminant::check_bits(setup.discriminant_bits).map_err(invalid)?;
         let check = |(seed, magnitude): &([u8; 32], Vec<u8>)| {
             let value = DiscriminantValue::new(setup.discriminant_bits, magnitude).map_err(invalid)?;
@@ -118,19 +106,25 @@ impl Backend<Verify> for Cpu {
             Some(pairs) => Some(self.map(pairs, check)?.into_iter().collect()),
             None => None,
         };
-        Ok(Box::new(PreparedVerify { cpu: self, setup, cached }))
+        Ok(Box::new(PreparedVerify {
+            cpu: self.clone(),
+            scheme: setup.scheme,
+            discriminant_bits: setup.discriminant_bits,
+            cached,
+        }))
     }
 }
 
-struct PreparedVerify<'a> {
-    cpu: &'a Cpu,
-    setup: &'a VerifySetup,
+struct PreparedVerify {
+    cpu: Cpu,
+    scheme: Scheme,
+    discriminant_bits: u32,
     cached: Option<HashMap<[u8; 32], DiscriminantValue>>,
 }
 
-impl PreparedVerify<'_> {
+impl PreparedVerify {
     fn verdict(&self, item: &VerifyItem) -> Result<(), Refusal> {
-        let VerifySetup { scheme, discriminant_bits, .. } = *self.setup;
+        let Self { scheme, discriminant_bits, .. } = *self;
         match &self.cached {
             None => super::verify(scheme, discriminant_bits, &item.seed, item.iterations, &item.proof),
             Some(cached) => {
@@ -141,7 +135,7 @@ impl PreparedVerify<'_> {
     }
 }
 
-impl Prepared<Verify> for PreparedVerify<'_> {
+impl Prepared<Verify> for PreparedVerify {
     /// Decoding depends on the discriminant, which is part of the work when it is not cached: nothing happens here.
     fn load<'a>(&'a self, input: &'a Vec<VerifyItem>) -> Result<Box<dyn Session<Verify> + 'a>, Error> {
         Ok(Box::new(VerifySession { prepared: self, items: input, output: None }))
@@ -149,7 +143,7 @@ impl Prepared<Verify> for PreparedVerify<'_> {
 }
 
 struct VerifySession<'a> {
-    prepared: &'a PreparedVerify<'a>,
+    prepared: &'a PreparedVerify,
     items: &'a [VerifyItem],
     output: Option<Vec<Result<(), Refusal>>>,
 }
@@ -173,25 +167,25 @@ impl Backend<Discriminant> for Cpu {
         self.describe()
     }
 
-    fn prepare<'a>(&'a self, setup: &'a DiscriminantSetup) -> Result<Box<dyn Prepared<Discriminant> + 'a>, Error> {
+    fn prepare(&self, setup: &DiscriminantSetup) -> Result<Box<dyn Prepared<Discriminant>>, Error> {
         super::discriminant::check_bits(setup.discriminant_bits).map_err(invalid)?;
-        Ok(Box::new(PreparedSearch { cpu: self, setup }))
+        Ok(Box::new(PreparedSearch { cpu: self.clone(), setup: setup.clone() }))
     }
 }
 
-struct PreparedSearch<'a> {
-    cpu: &'a Cpu,
-    setup: &'a DiscriminantSetup,
+struct PreparedSearch {
+    cpu: Cpu,
+    setup: DiscriminantSetup,
 }
 
-impl Prepared<Discriminant> for PreparedSearch<'_> {
+impl Prepared<Discriminant> for PreparedSearch {
     fn load<'a>(&'a self, input: &'a Vec<[u8; 32]>) -> Result<Box<dyn Session<Discriminant> + 'a>, Error> {
         Ok(Box::new(SearchSession { prepared: self, seeds: input, output: None }))
     }
 }
 
 struct SearchSession<'a> {
-    prepared: &'a PreparedSearch<'a>,
+    prepared: &'a PreparedSearch,
     seeds: &'a [[u8; 32]],
     output: Option<Vec<DiscriminantValue>>,
 }

@@ -1,6 +1,6 @@
 //! Whole committees under loss, delay, restarts and faulty members. A failing seed is printed and replays alone:
 //! `SHARDMARK_SEED=17 cargo test -p shardmark --lib fbft::tests::simulation`. `SHARDMARK_SEEDS=2000` runs more of them, and
-//! `SHARDMARK_BLS_SEEDS=20` more of those on real signatures.
+//! `SHARDMARK_BLS_SEEDS=20` more of those on real signatures; `SHARDMARK_TRACE=1` prints every action.
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -295,3 +295,16 @@ fn a_leader_repeats_itself_to_those_whose_vote_is_missing() {
         .collect();
     assert_eq!(to, [v(2), v(3)]);
 }
+
+#[test]
+fn a_missing_body_is_asked_of_its_holders_first_and_of_everybody_later() {
+    let bench = Bench::new(&[1; 4]);
+    let (mut replica, header) = (bench.replica(3), bench.header(0, 1));
+    let out = bench.feed(&mut replica, 0, 0, bench.announce(0, 0, &header));
+    assert!(out.contains(&Action::Obtain { header: header.clone(), from: vec![v(0)] }), "{out:?}");
+    let out = handle(&mut replica, TIMEOUT / 2, Event::Tick);
+    assert!(out.contains(&Action::Obtain { header: header.clone(), from: vec![v(0), v(1), v(2)] }), "{out:?}");
+    available(&mut replica, &header);
+    let out = handle(&mut replica, TIMEOUT, Event::Tick);
+    assert!(!out.iter().any(|action| matches!(action, Action::Obtain { .. })), "{out:?}");
+}

@@ -13,7 +13,7 @@ use crate::fbft::api::{Action, Event, Note, Planted, ReplicaConfig, Tip};
 use crate::fbft::certificate::{Certificate, QuorumCertificate};
 use crate::fbft::committee::{Committee, Votes};
 use crate::fbft::crypto::Crypto;
-use crate::fbft::message::{Envelope, Message};
+use crate::fbft::message::{Envelope, Message, ViewChange};
 use crate::fbft::refusal::Refusal;
 use crate::fbft::replica::Replica;
 use crate::fbft::safety::{Cast, SafetyRecord};
@@ -117,6 +117,33 @@ pub struct World {
     summary: Summary,
     failure: Option<Failure>,
     built: u64,
+    /// Every action as a line: `SHARDMARK_TRACE=1`.
+    trace: bool,
+}
+
+/// An action in a line.
+fn brief(action: &Action) -> String {
+    let message = |message: &Message| {
+        let text = format!("{message:?}");
+        let kind = text.split('(').next().unwrap_or_default().to_owned();
+        let hash = match message {
+            Message::Announce(announce) => announce.header.hash(),
+            Message::Prepare(vote) | Message::Commit(vote) => vote.block_hash,
+            Message::Prepared(certificate) | Message::Committed(certificate) => certificate.block_hash,
+            Message::ViewChange(ViewChange { prepared: Some((certificate, _)), .. }) => certificate.block_hash,
+            Message::ViewChange(_) | Message::NewView(_) => Hash::default(),
+        };
+        format!("{kind} {}/{} {hash:?}", message.block_num(), message.view_id())
+    };
+    match action {
+        Action::Send { to, message: envelope } => format!("-> {to} {}", message(&envelope.message)),
+        Action::Broadcast(envelope) => format!("-> * {}", message(&envelope.message)),
+        Action::Persist(record) => format!("persist {}/{}", record.block_num, record.view_id),
+        Action::Obtain { header, from } => format!("obtain {:?} from {from:?}", header.hash()),
+        Action::Distribute { header } => format!("distribute {:?}", header.hash()),
+        Action::Finalize { header, .. } => format!("FINAL {} {:?}", header.block_num, header.hash()),
+        other => format!("{other:?}"),
+    }
 }
 
 impl World {
@@ -157,6 +184,7 @@ impl World {
             summary: Summary::default(),
             failure: None,
             built: 0,
+            trace: std::env::var_os("SHARDMARK_TRACE").is_some(),
             setup,
         };
         (0..world.nodes.len()).for_each(|node| world.start(node));
@@ -419,15 +447,17 @@ impl World {
     }
 
     fn act(&mut self, index: usize, action: Action) {
+        if self.trace {
+            println!("{:6} {index} {}", self.net.now(), brief(&action));
+        }
         let life = self.nodes[index].life;
         match action {
             Action::Persist(record) => {
                 let node = &mut self.nodes[index];
-                if let Some((certificate, _)) = &record.lock
-                    && node.bodies.contains(&certificate.block_hash)
-                {
-                    node.disk.bodies.insert(certificate.block_hash);
-                }
+                let locked = record.lock.as_ref().map(|(certificate, _)| certificate.block_hash);
+                let prepared = record.prepare.map(|cast| cast.block_hash);
+                let named = locked.into_iter().chain(prepared).filter(|hash| node.bodies.contains(hash));
+                node.disk.bodies.extend(named);
                 node.disk.record = Some(record);
             }
             Action::Send { to, message } => self.send(index, vec![to], message),
@@ -566,7 +596,7 @@ impl World {
             record.block_num == num
                 && match kind {
                     1 => record.announce == cast,
-                    2 => record.prepare == cast,
+                    2 => record.prepare == cast && self.nodes[index].disk.bodies.contains(&hash),
                     3 => record.commit == cast && locked && self.nodes[index].disk.bodies.contains(&hash),
                     _ => record.view_id >= view_id,
                 }

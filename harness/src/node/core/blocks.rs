@@ -142,13 +142,7 @@ impl Core {
     }
 
     /// The body of `header` is needed.
-    pub(super) fn obtain(
-        &mut self,
-        now: Millis,
-        header: Header,
-        from: Vec<ValidatorIndex>,
-        out: &mut Vec<Output>,
-    ) {
+    pub(super) fn obtain(&mut self, now: Millis, header: Header, from: Vec<ValidatorIndex>, out: &mut Vec<Output>) {
         let block_hash = header.hash();
         let fresh = from == [header.proposer];
         let known = self.candidates.contains_key(&block_hash);
@@ -264,10 +258,7 @@ impl Core {
         }
         let (num, view_id) = (candidate.header.block_num, candidate.header.view_id);
         let outcome = match result {
-            Ok(body) => {
-                out.push(Output::Mark(Mark::Decoded(num, view_id)));
-                execute(&self.ledger, &candidate.header, body)
-            }
+            Ok(body) => execute(&self.ledger, &candidate.header, body),
             Err(NoBody::Invalid(reason)) => Err(reason),
             Err(NoBody::NotTheBody) => {
                 candidate.body = Body::Missing;
@@ -293,11 +284,14 @@ impl Core {
         self.synced(now, block_hash, valid, out);
     }
 
-    /// The record, and before it the body it binds this validator to.
+    /// The record, and before it the bodies it binds this validator to: of the block it prepares, because a quorum of Prepares
+    /// makes a certificate whose body somebody must still hold after a power cut, and of the one it is locked on.
     pub(super) fn persist(&mut self, record: SafetyRecord, out: &mut Vec<Output>) {
         let mut records = Vec::new();
-        if let Some((certificate, _)) = &record.lock {
-            records.extend(self.body_record(certificate.block_hash));
+        let prepared = record.prepare.map(|cast| cast.block_hash);
+        let locked = record.lock.as_ref().map(|(certificate, _)| certificate.block_hash);
+        for block_hash in prepared.into_iter().chain(locked) {
+            records.extend(self.body_record(block_hash));
         }
         records.push(Record::Safety(record));
         out.push(Output::Persist(records));

@@ -22,8 +22,8 @@ use crate::fbft::crypto::Crypto;
 use crate::fbft::message::{Envelope, MAX_ENVELOPE_BYTES};
 use crate::fbft::refusal::Refusal;
 use crate::fbft::{Action, Event, Note, Replica, ReplicaConfig, Tip};
-use crate::ledger::workload::Ledger;
 use crate::ledger::TxId;
+use crate::ledger::workload::Ledger;
 use crate::net::Lane;
 use crate::node::frame::{Fetch, Forward, Urgent};
 use crate::node::job::{Done, Job};
@@ -119,8 +119,6 @@ pub enum Mark {
     FirstChunk(BlockNum, ViewId),
     /// Enough chunks came in.
     KthChunk(BlockNum, ViewId),
-    /// The body is rebuilt and encodes to the header's root.
-    Decoded(BlockNum, ViewId),
     /// The body was executed and agrees with the header.
     Checked(BlockNum, ViewId),
     /// A block does not hold what its header says.
@@ -203,6 +201,7 @@ impl Core {
     /// # Errors
     ///
     /// The journal contradicts itself or this configuration.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a validator, each of its own type")]
     pub fn new(
         config: CoreConfig,
         crypto: Arc<dyn Crypto>,
@@ -222,7 +221,10 @@ impl Core {
             let follows = header.parent == tip.hash && Some(header.block_num.0) == tip.block_num.0.checked_add(1);
             let sealed = seal.phase == Phase::Commit && seal.block_num == header.block_num && seal.block_hash == hash;
             if !follows || !sealed {
-                return Err(format!("journal: block {} does not follow the one before or has another's seal", header.block_num));
+                return Err(format!(
+                    "journal: block {} does not follow the one before or has another's seal",
+                    header.block_num
+                ));
             }
             let body = store.body(&hash).ok_or_else(|| format!("journal: block {} has no body", header.block_num))?;
             let body = checker.check_body(body).map_err(|e| e.to_string())?.map_err(|e| e.to_string())?;
@@ -239,8 +241,7 @@ impl Core {
                 .map_err(|e| format!("journal: seal of block {}: {e}", header.block_num))?;
             tip = Tip { block_num: header.block_num, hash, proposer: header.proposer, seal: Some(seal) };
         }
-        let replica =
-            Replica::new(config.replica.clone(), crypto.clone(), now, tip, recovered.safety, &mut actions);
+        let replica = Replica::new(config.replica.clone(), crypto.clone(), now, tip, recovered.safety, &mut actions);
         let validators = usize::from(config.committee.validators());
         let mut core = Self {
             early: Early::new(EarlyLimits {
@@ -347,7 +348,8 @@ impl Core {
 
     fn on_envelope(&mut self, now: Millis, from: ValidatorIndex, envelope: Envelope, out: &mut Vec<Output>) {
         let waiting = &mut self.unverified_of[usize::from(from.0)];
-        let wanted = if *waiting < MAX_UNVERIFIED { self.replica.wants(from, &envelope) } else { Err(Refusal::BufferFull) };
+        let wanted =
+            if *waiting < MAX_UNVERIFIED { self.replica.wants(from, &envelope) } else { Err(Refusal::BufferFull) };
         match wanted {
             Ok(()) => {
                 *waiting += 1;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use shardmark_kernels::backend::Control;
 
 use super::{Core, Mark, Output, encode, punish};
-use crate::beacon::{BeaconAction, BeaconError, Verification, VdfMessage};
+use crate::beacon::{BeaconAction, BeaconError, VdfMessage, Verification};
 use crate::net::Lane;
 use crate::node::frame::Urgent;
 use crate::node::job::Job;

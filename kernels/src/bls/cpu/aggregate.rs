@@ -3,12 +3,13 @@
 
 use blst::{blst_p1, blst_p2};
 
+use super::Cpu;
 use super::committee::Committee;
-use super::{Cpu, Pool};
 use crate::backend::{Backend, Control, Description, Error, Prepared, Session};
 use crate::bls::points::{G2, add_g2, affine_g1, affine_g2, decode_g2, encode_g1, encode_g2, in_g2, sum_g2};
 use crate::bls::signers::check_bitmap;
 use crate::bls::{AggregateKeys, AggregateSignatures, Refusal, SIGNATURE_BYTES, aggregate_keys, aggregate_signatures};
+use crate::pool::Pool;
 
 /// Fewer points than this are summed by one thread: splitting costs more than it gains.
 const LEAST_SUM: usize = 128;
@@ -18,17 +19,17 @@ impl Backend<AggregateKeys> for Cpu {
         self.describe()
     }
 
-    fn prepare<'a>(&'a self, setup: &'a aggregate_keys::Setup) -> Result<Box<dyn Prepared<AggregateKeys> + 'a>, Error> {
-        Ok(Box::new(KeySummer { pool: &self.pool, committee: Committee::prepare(&self.pool, &setup.keys)? }))
+    fn prepare(&self, setup: &aggregate_keys::Setup) -> Result<Box<dyn Prepared<AggregateKeys>>, Error> {
+        Ok(Box::new(KeySummer { pool: self.pool.clone(), committee: Committee::prepare(&self.pool, &setup.keys)? }))
     }
 }
 
-struct KeySummer<'a> {
-    pool: &'a Pool,
+struct KeySummer {
+    pool: Pool,
     committee: Committee,
 }
 
-impl Prepared<AggregateKeys> for KeySummer<'_> {
+impl Prepared<AggregateKeys> for KeySummer {
     fn load<'a>(&'a self, input: &'a aggregate_keys::Input) -> Result<Box<dyn Session<AggregateKeys> + 'a>, Error> {
         let bitmaps = input.iter().map(|bitmap| check_bitmap(bitmap, self.committee.slots()).map(|()| &bitmap[..]));
         Ok(Box::new(KeySums { summer: self, bitmaps: bitmaps.collect(), sums: None }))
@@ -36,7 +37,7 @@ impl Prepared<AggregateKeys> for KeySummer<'_> {
 }
 
 struct KeySums<'a> {
-    summer: &'a KeySummer<'a>,
+    summer: &'a KeySummer,
     bitmaps: Vec<Result<&'a [u8], Refusal>>,
     sums: Option<Vec<Result<blst_p1, Refusal>>>,
 }
@@ -64,16 +65,16 @@ impl Backend<AggregateSignatures> for Cpu {
         self.describe()
     }
 
-    fn prepare<'a>(&'a self, _setup: &'a ()) -> Result<Box<dyn Prepared<AggregateSignatures> + 'a>, Error> {
-        Ok(Box::new(SignatureSummer { pool: &self.pool }))
+    fn prepare(&self, _setup: &()) -> Result<Box<dyn Prepared<AggregateSignatures>>, Error> {
+        Ok(Box::new(SignatureSummer { pool: self.pool.clone() }))
     }
 }
 
-struct SignatureSummer<'a> {
-    pool: &'a Pool,
+struct SignatureSummer {
+    pool: Pool,
 }
 
-impl Prepared<AggregateSignatures> for SignatureSummer<'_> {
+impl Prepared<AggregateSignatures> for SignatureSummer {
     fn load<'a>(
         &'a self,
         input: &'a aggregate_signatures::Input,
@@ -81,7 +82,7 @@ impl Prepared<AggregateSignatures> for SignatureSummer<'_> {
         let flat: Vec<&[u8; SIGNATURE_BYTES]> = input.iter().flatten().collect();
         let mut decoded = self.pool.map(flat.len(), |i| decode_g2(flat[i])).into_iter();
         let groups = input.iter().map(|group| decoded.by_ref().take(group.len()).collect()).collect();
-        Ok(Box::new(SignatureSums { pool: self.pool, groups, sums: None }))
+        Ok(Box::new(SignatureSums { pool: &self.pool, groups, sums: None }))
     }
 }
 

@@ -5,11 +5,11 @@
 
 use blst::blst_p1;
 
-use super::Pool;
 use crate::backend::Error;
 use crate::bls::points::{G1, add_g1, decode_g1, in_g1, is_infinite_g1, jacobian_g1, negate_g1, sum_g1};
 use crate::bls::signers::is_marked;
 use crate::bls::{PUBLIC_KEY_BYTES, Signers};
+use crate::pool::Pool;
 
 /// Decoded keys by slot, all in the subgroup and none infinite, and their sum.
 pub(super) struct Committee {

@@ -17,10 +17,10 @@ use std::ops::Range;
 use blst::{blst_fp12, blst_p1, blst_p2};
 use rand::TryRng;
 
+use super::Cpu;
 use super::aggregate::executed;
 use super::bisect::Bisection;
 use super::committee::Committee;
-use super::{Cpu, Pool};
 use crate::backend::{Backend, Control, Description, Error, Prepared, Session};
 use crate::bls::points::{
     G1, G2, add_g1, add_g2, affine_g1, affine_g2, decode_g2, hash_to_g2, in_g2, is_infinite_g1, is_infinite_g2,
@@ -28,6 +28,7 @@ use crate::bls::points::{
 };
 use crate::bls::verify_batch::{Input, Output, Setup};
 use crate::bls::{Refusal, Signers, VerifyBatch};
+use crate::pool::Pool;
 
 /// Most pairs whose Miller loops share their squarings: blst's MILLER_LOOP_N_MAX.
 const MOST_PAIRS: usize = 16;
@@ -43,13 +44,13 @@ impl Backend<VerifyBatch> for Cpu {
         self.describe()
     }
 
-    fn prepare<'a>(&'a self, setup: &'a Setup) -> Result<Box<dyn Prepared<VerifyBatch> + 'a>, Error> {
-        Ok(Box::new(Verifier { pool: &self.pool, committee: Committee::prepare(&self.pool, &setup.keys)? }))
+    fn prepare(&self, setup: &Setup) -> Result<Box<dyn Prepared<VerifyBatch>>, Error> {
+        Ok(Box::new(Verifier { pool: self.pool.clone(), committee: Committee::prepare(&self.pool, &setup.keys)? }))
     }
 }
 
-struct Verifier<'a> {
-    pool: &'a Pool,
+struct Verifier {
+    pool: Pool,
     committee: Committee,
 }
 
@@ -62,7 +63,7 @@ struct Candidate<'a> {
     signature: G2,
 }
 
-impl Prepared<VerifyBatch> for Verifier<'_> {
+impl Prepared<VerifyBatch> for Verifier {
     fn load<'a>(&'a self, input: &'a Input) -> Result<Box<dyn Session<VerifyBatch> + 'a>, Error> {
         let mut messages: Vec<&[u8]> = Vec::new();
         let mut index = HashMap::new();
@@ -90,7 +91,7 @@ impl Prepared<VerifyBatch> for Verifier<'_> {
 }
 
 struct Batch<'a> {
-    verifier: &'a Verifier<'a>,
+    verifier: &'a Verifier,
     /// Distinct, by first appearance.
     messages: Vec<&'a [u8]>,
     candidates: Vec<Result<Candidate<'a>, Refusal>>,
@@ -102,7 +103,7 @@ impl Session<VerifyBatch> for Batch<'_> {
         self.verdicts = None;
         let (mut verdicts, sets) = self.admit(control)?;
         if !sets.is_empty() {
-            let equation = Equation::new(self.verifier.pool, control, &self.messages, sets)?;
+            let equation = Equation::new(&self.verifier.pool, control, &self.messages, sets)?;
             for set in Bisection::new(&equation, control).bad_sets()? {
                 verdicts[set] = Err(Refusal::Invalid);
             }
@@ -120,7 +121,7 @@ impl Batch<'_> {
     /// Sums the signers' keys and checks each signature by itself. Gives the verdicts so far and the sets that the
     /// equation must decide, ordered by message so that the sets of one message are neighbours.
     fn admit(&self, control: &Control) -> Result<(Output, Vec<Set>), Error> {
-        let pool = self.verifier.pool;
+        let pool = &self.verifier.pool;
         let checked = pool.try_map(self.candidates.len(), |i| {
             control.check()?;
             Ok(self.candidates[i].and_then(|candidate| {
@@ -196,7 +197,7 @@ impl<'a> Equation<'a> {
             control.check()?;
             Ok::<_, Error>(hash_to_g2(messages[sets[groups[group].start].message]))
         })?;
-        let least_pairs = if pool.threads == 1 { MOST_PAIRS } else { LEAST_PAIRS };
+        let least_pairs = if pool.threads() == 1 { MOST_PAIRS } else { LEAST_PAIRS };
         let mut equation = Self {
             pool,
             keys: sets.iter().map(|set| set.key).collect(),
@@ -204,7 +205,7 @@ impl<'a> Equation<'a> {
             weights: weights(sets.len())?,
             weighted_keys: Vec::new(),
             hashes: affine_g2(&hashes),
-            chunk: (groups.len() / pool.threads).clamp(least_pairs, MOST_PAIRS),
+            chunk: (groups.len() / pool.threads()).clamp(least_pairs, MOST_PAIRS),
             chunks: Vec::new(),
             negated_generator: negated_generator(),
             sets,

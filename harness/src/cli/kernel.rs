@@ -1,0 +1,135 @@
+//! `kernel`: a sweep over kernels and backends, one row each.
+
+use shardmark_kernels::backend::BackendId;
+
+use super::progress::Progress;
+use super::{Context, Failure, Format, KernelArgs, print, print_json};
+use crate::config::{Config, KernelCase};
+use crate::measure;
+use crate::record::summary::{Distribution, KernelRow, Outcome};
+use crate::report::text::{bytes, count, duration, number, or_unknown};
+
+/// The sweep that runs without `--config`.
+const DEFAULT: &str = include_str!("../../../bench-configs/kernels.toml");
+
+/// `shardmark kernel`
+pub fn kernel(context: Context, args: KernelArgs) -> Result<(), Failure> {
+    let names = measure::names();
+    if args.list {
+        return print(&(names.join("\n") + "\n"));
+    }
+    let config = match &args.config {
+        Some(path) => Config::load(path, &args.set),
+        None => Config::parse(DEFAULT, "kernels.toml", &args.set),
+    }
+    .map_err(Failure::usage)?;
+    let cases = select(&config, &args, &names)?;
+    for case in &cases {
+        measure::check_case(case).map_err(|reason| Failure::usage(format!("{}: {reason}", config.name)))?;
+    }
+
+    let format = if args.json { Format::Json } else { context.format };
+    let total = cases.iter().map(|case| u64::from(case.rounds + case.warmup) * case.backends.len() as u64).sum();
+    let mut progress = Progress::new(total);
+    if format == Format::Text {
+        print(&header(context.verbose))?;
+    }
+    let (mut failed, mut measured) = (None, false);
+    for case in &cases {
+        for &backend in &case.backends {
+            progress.message(&format!("{} on {backend}", case.name));
+            let threads = case.threads.unwrap_or(config.threads);
+            let row = measure::run_case(case, backend, config.seed, threads, &mut || progress.add(1))
+                .map_err(Failure::usage)?;
+            match row.outcome {
+                Outcome::Ok => measured = true,
+                Outcome::Failed => failed = failed.or(Some(format!("{} on {backend}", case.name))),
+                Outcome::Unavailable => {}
+            }
+            match format {
+                Format::Json => print_json(&row)?,
+                Format::Text => progress.suspend(|| print(&line(&row, context.verbose)))?,
+            }
+        }
+    }
+    progress.finish();
+    match failed {
+        Some(what) => Err(Failure::invalid(format!("{what} gave no correct result"))),
+        None if !measured => Err(Failure::infrastructure("no backend that was asked for is available")),
+        None => Ok(()),
+    }
+}
+
+/// The cases that were asked for, with what the command line replaces.
+fn select(config: &Config, args: &KernelArgs, names: &[&str]) -> Result<Vec<KernelCase>, Failure> {
+    let matches = |filter: &str, name: &str| name == filter || name.split('/').next() == Some(filter);
+    for filter in &args.names {
+        if !names.iter().any(|name| matches(filter, name)) {
+            return Err(Failure::usage(format!("unknown kernel `{filter}`: one of {}", names.join(", "))));
+        }
+    }
+    if config.kernel.is_empty() {
+        return Err(Failure::usage(format!("`{}` has no [[kernel]]: run it with `shardmark run`", config.name)));
+    }
+    let wanted =
+        |case: &&KernelCase| args.names.is_empty() || args.names.iter().any(|filter| matches(filter, &case.name));
+    let mut cases: Vec<KernelCase> = config.kernel.iter().filter(wanted).cloned().collect();
+    if cases.is_empty() {
+        return Err(Failure::usage(format!("`{}` has no case of {}", config.name, args.names.join(", "))));
+    }
+    for case in &mut cases {
+        if !args.backend.is_empty() {
+            case.backends = args.backend.clone();
+        }
+        case.rounds = args.rounds.unwrap_or(case.rounds);
+    }
+    Ok(cases)
+}
+
+fn header(verbose: bool) -> String {
+    let mut line = format!(
+        "{:<25}{:<6}{:<9}{:>7}{:>7}{:>5}{:>10}{:>10}{:>10}{:>10}{:>11}{:>13}",
+        "kernel", "on", "path", "threads", "batch", "n", "min", "p10", "p50", "p90", "items/s", "data/s"
+    );
+    if verbose {
+        line +=
+            &format!("{:>11}{:>11}{:>11}{:>11}{:>13}  params", "prepare", "load", "execute", "output", "with invalid");
+    }
+    line + "\n"
+}
+
+fn line(row: &KernelRow, verbose: bool) -> String {
+    let backend: Result<BackendId, _> = row.backend.parse();
+    let name = format!("{:<25}{:<6}", row.kernel, backend.map_or_else(|_| row.backend.clone(), |b| b.to_string()));
+    if row.outcome != Outcome::Ok {
+        let word = if row.outcome == Outcome::Failed { "FAILED" } else { "unavailable" };
+        return format!("{name}{word}: {}\n", row.reason.as_deref().unwrap_or("unknown"));
+    }
+    let total = |get: fn(&Distribution) -> u64| or_unknown(row.total_ns.as_ref(), |d| duration(get(d)));
+    let median = |d: &Option<Distribution>| or_unknown(d.as_ref(), |d| duration(d.p50));
+    let mut line = format!(
+        "{name}{:<9}{:>7}{:>7}{:>5}{:>10}{:>10}{:>10}{:>10}{:>11}{:>13}",
+        or_unknown(row.path.clone(), |p| p),
+        row.threads,
+        or_unknown(row.batch, count),
+        or_unknown(row.total_ns.as_ref(), |d| count(d.n)),
+        total(|d| d.min),
+        total(|d| d.p10),
+        total(|d| d.p50),
+        total(|d| d.p90),
+        or_unknown(row.items_per_s, number),
+        or_unknown(row.bytes_per_s, |b| format!("{}/s", bytes(b.round() as u64))),
+    );
+    if verbose {
+        line += &format!(
+            "{:>11}{:>11}{:>11}{:>11}{:>13}  {}",
+            or_unknown(row.prepare_ns, duration),
+            median(&row.load_ns),
+            median(&row.execute_ns),
+            median(&row.output_ns),
+            median(&row.invalid_total_ns),
+            row.params.as_ref().map(ToString::to_string).unwrap_or_default(),
+        );
+    }
+    line + "\n"
+}

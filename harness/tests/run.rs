@@ -1,0 +1,138 @@
+//! The main job on the real binary: short runs of real processes, and what happens when something outside goes wrong.
+
+use std::fs;
+use std::net::UdpSocket;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A run of `seconds` of load, with these settings, into `out`.
+fn command(seconds: u32, settings: &[&str], out: &Path) -> Command {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bench-configs/smoke.toml");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shardmark"));
+    command.arg("run").arg(config).arg("--out").arg(out);
+    // A test machine is busy: a late generator is no finding here.
+    let load = format!("load.duration=\"{seconds}s\"");
+    for setting in
+        ["load.warmup=\"500ms\"", "load.max_lateness=\"5s\"", "beacon.blocks=0", &load].iter().chain(settings)
+    {
+        command.arg("--set").arg(setting);
+    }
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn errors(output: &Output) -> Vec<String> {
+    let text = String::from_utf8_lossy(&output.stderr);
+    text.lines().filter(|line| line.starts_with("error: ")).map(str::to_owned).collect()
+}
+
+fn summary(folder: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(folder.join("summary.json")).unwrap()).unwrap()
+}
+
+fn check(folder: &Path) -> Option<i32> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shardmark"));
+    command.arg("check").arg(folder).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().code()
+}
+
+/// Waits until `node-00` has recorded something, so that the run is under way.
+fn under_way(run: &mut Child, out: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let begun = || fs::metadata(out.join("events/node-00.jsonl.zst")).is_ok_and(|file| file.len() > 2000);
+    while !begun() {
+        assert!(Instant::now() < deadline && run.try_wait().unwrap().is_none(), "the run did not get under way");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Process ids of the validators that a launcher started, in order of their index.
+fn validators(launcher: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{launcher}/task/{launcher}/children")).unwrap();
+    children.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+fn signal(pid: u32, signal: i32) {
+    // SAFETY: kill takes two numbers; the process is a child of a child of this test.
+    assert_eq!(unsafe { libc::kill(pid as i32, signal) }, 0);
+}
+
+#[test]
+fn a_run_finalizes_signed_transfers_and_its_bundle_checks() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let output = command(3, &[], &out).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary = summary(&out);
+    let transactions = &summary["transactions"];
+    assert!(transactions["finalized"].as_u64().unwrap() > 0);
+    assert_eq!(transactions["finalized"], transactions["scheduled"]);
+    assert_eq!(check(&out), Some(0));
+    let secrets = Command::new("grep").args(["-rl", "secrets"]).arg(&out).output().unwrap();
+    assert!(secrets.stdout.is_empty(), "keys of the run are in the bundle");
+}
+
+#[test]
+fn opaque_payloads_and_whole_block_broadcast_run_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let settings = ["workload.kind=opaque", "propagation.mode=whole-block", "consensus.votes=per-validator"];
+    let keys =
+        ["cluster.keys_per_validator=3", "beacon.blocks=3", "beacon.iterations=300", "beacon.discriminant_bits=256"];
+    let output = command(4, &[&settings[..], &keys[..]].concat(), &out).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(summary(&out)["transactions"]["finalized"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn a_killed_validator_is_named_and_what_was_measured_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut run = command(5, &[], &out).spawn().unwrap();
+    under_way(&mut run, &out);
+    signal(validators(run.id())[2], libc::SIGKILL);
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert_eq!(errors(&output), ["error: validator 2 ended early: signal: 9 (SIGKILL)"]);
+    assert!(summary(&out)["blocks"]["finalized"].as_u64().unwrap() > 0);
+    assert!(out.join("report.html").is_file());
+}
+
+#[test]
+fn an_interrupt_stops_every_validator_and_keeps_the_bundle() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut run = command(60, &[], &out).spawn().unwrap();
+    under_way(&mut run, &out);
+    let nodes = validators(run.id());
+    assert_eq!(nodes.len(), 4);
+    signal(run.id(), libc::SIGINT);
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert_eq!(errors(&output), [format!("error: interrupted: what was measured is in {}", out.display())]);
+    assert!(nodes.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()), "a validator outlived its launcher");
+    assert!(out.join("report.html").is_file());
+}
+
+#[test]
+fn a_busy_port_is_named_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let setting = format!("cluster.base_port={port}");
+    let output = command(1, &[&setting], &folder.path().join("run")).output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    let errors = errors(&output);
+    assert!(errors.len() == 1 && errors[0].contains(&format!("cannot bind UDP 127.0.0.1:{port}")), "{errors:?}");
+}
+
+#[test]
+fn a_matrix_shows_what_ran_and_why_the_rest_did_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("matrix");
+    let output = command(2, &["matrix={ backends = [\"cpu\", \"wgpu\"], repeats = 2 }"], &out).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let page = fs::read_to_string(out.join("report.md")).unwrap();
+    assert!(page.contains("wgpu could not run"), "{page}");
+    assert_eq!(check(&out), Some(0));
+}

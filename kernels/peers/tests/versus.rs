@@ -1,0 +1,90 @@
+//! What `versus` prints: rows of exactly the documented fields, and one clear line where there are none.
+
+// Helpers of tests: a failure is the point.
+#![allow(clippy::unwrap_used)]
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const FIELDS: [&str; 14] = [
+    "backend",
+    "build",
+    "case",
+    "kernel",
+    "ours_ns",
+    "path",
+    "peer",
+    "peer_ns",
+    "ratio",
+    "ratio_p10",
+    "ratio_p90",
+    "rounds",
+    "threads",
+    "timed",
+];
+
+fn versus(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_versus")).args(arguments).output().unwrap()
+}
+
+#[test]
+fn json_rows_have_exactly_the_documented_fields() {
+    // The smallest row of each kernel.
+    let filters = [
+        ("bls/verify-batch", "sets=1 messages=1 bad=0"),
+        ("bls/aggregate-keys", "committee=1000 absent_percent=10 bitmaps=16"),
+        ("bls/aggregate-signatures", "groups=1 signatures=250 from=points"),
+        ("erasure/encode", "code=rs-vandermonde k=10 m=4"),
+        ("erasure/reconstruct", "code=rs-vandermonde k=10 m=4 missing=4"),
+        ("secp256k1/recover", "batch=1 lib"),
+    ];
+    for (kernel, case) in filters {
+        let output = versus(&["--json", "--rounds", "3", &format!("{kernel} {case}")]);
+        let (out, log) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{kernel}: {log}");
+        assert!(log.contains("# blst 0."), "the build modes are on the error output: {log}");
+        assert!(!out.is_empty());
+        for line in out.lines() {
+            let Value::Object(row) = serde_json::from_str(line).unwrap() else { panic!("no object: {line}") };
+            let mut fields: Vec<&str> = row.keys().map(String::as_str).collect();
+            fields.sort_unstable();
+            assert_eq!(fields, FIELDS);
+            assert_eq!(
+                (&row["kernel"], &row["backend"], &row["path"]),
+                (&kernel.into(), &"cpu".into(), &"scalar".into())
+            );
+            assert_eq!((&row["rounds"], &row["threads"]), (&3.into(), &1.into()));
+            let text = |field: &str| row[field].as_str().unwrap_or_else(|| panic!("{field} is no text: {line}"));
+            for pair in text("case").split(' ') {
+                let (key, value) = pair.split_once('=').unwrap();
+                assert!(!key.is_empty() && !value.is_empty(), "{pair}");
+            }
+            assert!(["peer", "timed", "build"].iter().all(|field| !text(field).is_empty()), "{line}");
+            let number = |field: &str| row[field].as_f64().unwrap_or_else(|| panic!("{field} is no number: {line}"));
+            assert!(["ours_ns", "peer_ns", "ratio_p10"].iter().all(|field| number(field) > 0.0), "{line}");
+            assert!(number("ratio_p10") <= number("ratio") && number("ratio") <= number("ratio_p90"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn text_rows_follow_a_header_that_names_the_build() {
+    let output = versus(&["--rounds", "3", "secp256k1/recover batch=1 lib"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert!(text.starts_with("# one thread"), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("secp256k1/recover batch=1 cpu/scalar")), "{text}");
+}
+
+#[test]
+fn a_filter_without_rows_and_a_missing_backend_are_one_line_and_a_code() {
+    let none = versus(&["no such row"]);
+    assert_eq!(none.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("error: no row matches `no such row`"));
+    let cuda = versus(&["--backend", "cuda", "secp256k1/recover batch=1 lib"]);
+    assert_eq!(cuda.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&cuda.stderr).contains("error: secp256k1/recover on cuda: not implemented"));
+    assert_eq!(versus(&["--backend", "abacus"]).status.code(), Some(2));
+    assert_eq!(versus(&["--rounds", "2"]).status.code(), Some(2));
+}
