@@ -1,5 +1,7 @@
 //! The main job on the real binary: short runs of real processes, and what happens when something outside goes wrong.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where something is wrong")]
+
 use std::fs;
 use std::net::UdpSocket;
 use std::path::Path;
