@@ -153,8 +153,9 @@ impl Promises {
             let locked = record.lock.as_ref().is_some_and(|(certificate, _)| certificate.view_id >= view_id);
             record.block_num == num
                 && match kind {
-                    1 => record.announce == cast,
-                    2 => record.prepare == cast,
+                    // The leader's own Prepare is in its proposal.
+                    1 => record.announce == cast && (record.prepare != cast || disk.holds(&hash)),
+                    2 => record.prepare == cast && disk.holds(&hash),
                     3 => record.commit == cast && locked && disk.holds(&hash),
                     _ => record.view_id >= view_id,
                 }
