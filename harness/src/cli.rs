@@ -136,7 +136,7 @@ pub struct RunArgs {
     /// Replace one value, such as `load.rate=500`.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Folder for the bundle, which must not exist or be empty; results/<name>-<time> when absent.
+    /// Folder for the bundle, which must not exist or be empty; `results/NAME-TIME` when absent.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print what would run and end.
