@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{Core, Mark, Output, encode, punish};
-use crate::beacon::{Beacon, FieldCheck};
-use crate::block::{BeaconField, Header};
+use crate::beacon::FieldCheck;
+use crate::block::{BeaconField, Header, VdfField};
 use crate::fbft::certificate::QuorumCertificate;
 use crate::fbft::{Event, SafetyRecord};
 use crate::ledger::workload::{CheckedBody, Execution};
@@ -14,6 +14,9 @@ use crate::node::job::{AssembleJob, CutDone, CutJob, Job, NoBody, Source};
 use crate::node::journal::Record;
 use crate::propagation::{Assembly, ChunkMessage, Cut, Refused};
 use crate::types::{BlockNum, Hash, Millis, ValidatorIndex, ViewId};
+
+/// Blocks between a delay proof's arrival and the header that carries it.
+const RIPE_BLOCKS: u64 = 3;
 
 /// A block that is proposed, known by its header.
 pub(super) struct Candidate {
@@ -74,9 +77,17 @@ impl Core {
             body,
             execution,
             previous_output: self.previous_output,
-            vdf: self.beacon.as_ref().and_then(Beacon::next_field),
+            vdf: self.ripe_field(block_num),
         };
         out.push(Output::Job(Job::Cut(Box::new(job))));
+    }
+
+    /// The delay proof for the next header, once everybody had some blocks' time to verify it: a header with a proof that a
+    /// validator has not verified yet makes it verify before it votes.
+    fn ripe_field(&self, block_num: BlockNum) -> Option<VdfField> {
+        let (window, seen_at) = self.proof_seen?;
+        let field = self.beacon.as_ref()?.next_field()?;
+        (field.window == window && block_num.0 >= seen_at.0.saturating_add(RIPE_BLOCKS)).then_some(field)
     }
 
     pub(super) fn on_cut(&mut self, now: Millis, done: CutDone, out: &mut Vec<Output>) {
@@ -335,6 +346,10 @@ impl Core {
         }));
         if let Some(beacon) = &mut self.beacon {
             beacon.on_final(&header, now).expect("blocks become final in order");
+            let window = beacon.next_field().map(|field| field.window);
+            if self.proof_seen.map(|(seen, _)| seen) != window {
+                self.proof_seen = window.map(|window| (window, header.block_num));
+            }
         }
     }
 }

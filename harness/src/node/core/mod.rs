@@ -175,6 +175,8 @@ pub struct Core {
     beacon: Option<Beacon>,
     /// The delay function that runs here, and how to stop it.
     evaluation: Option<(u64, Arc<Control>)>,
+    /// The oldest window with a proof for a header, and the height at which it was first there.
+    proof_seen: Option<(u64, BlockNum)>,
     /// Blocks at the height in progress, by hash.
     candidates: BTreeMap<Hash, Candidate>,
     /// Chunks whose header is not known yet.
@@ -267,6 +269,7 @@ impl Core {
             ledger,
             beacon,
             evaluation: None,
+            proof_seen: None,
         };
         core.carry_out(now, actions, out);
         core.settle(now, out);
