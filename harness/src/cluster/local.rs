@@ -4,7 +4,7 @@
 //! and stops them. A node that dies or an interrupt ends the run early, and what was recorded stays.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -118,12 +118,11 @@ pub fn run(
     drop(sender);
 
     cluster.until(LISTEN_WITHIN, "to listen", |node| node.address.is_some())?;
-    let peers = cluster.nodes.iter().enumerate().map(|(index, node)| Peer {
-        index: ValidatorIndex(index as u16),
-        address: node.address.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-        certificate: secrets.certificate(index).to_vec(),
+    let peers = cluster.nodes.iter().enumerate().map(|(index, node)| {
+        let address = node.address.context("a validator that listens has an address")?;
+        Ok(Peer { index: ValidatorIndex(index as u16), address, certificate: secrets.certificate(index).to_vec() })
     });
-    let roster = Roster { peers: peers.collect() };
+    let roster = Roster { peers: peers.collect::<anyhow::Result<_>>()? };
     cluster.tell_all(&ToNode::Roster { roster });
     progress.stage("connecting, decoding keys and preparing the load");
     cluster.until(READY_WITHIN, "to be ready", |node| node.ready)?;

@@ -93,12 +93,12 @@ impl Senders {
         }
     }
 
-    /// The sender of each transaction; `None` where no key made that signature.
+    /// The sender of each transaction; `None` where no key made that signature. `recovered` grows by those that were not known.
     ///
     /// # Errors
     ///
     /// The backend's own failure, never a transaction's.
-    pub fn recover(&self, transactions: &[Signed]) -> Result<Vec<Option<Address>>, Error> {
+    pub fn recover(&self, transactions: &[Signed], recovered: &mut u64) -> Result<Vec<Option<Address>>, Error> {
         let mut senders: Vec<Option<Address>> = match &self.cache {
             None => vec![None; transactions.len()],
             Some(cache) => {
@@ -110,15 +110,16 @@ impl Senders {
         self.cached.fetch_add((senders.len() - unknown.len()) as u64, Ordering::Relaxed);
         for batch in unknown.chunks(MAX_BATCH as usize) {
             let input: Vec<SignedDigest> = batch.iter().map(|&i| transactions[i].signature).collect();
-            let recovered = self.backend.prepare(&())?.compute(&input, &Control::default())?;
-            if recovered.len() != batch.len() {
-                return Err(Error::Device(format!("{} senders for {} signatures", recovered.len(), batch.len())));
+            let found = self.backend.prepare(&())?.compute(&input, &Control::default())?;
+            if found.len() != batch.len() {
+                return Err(Error::Device(format!("{} senders for {} signatures", found.len(), batch.len())));
             }
-            let refused = recovered.iter().filter(|sender| sender.is_err()).count();
+            *recovered += batch.len() as u64;
+            let refused = found.iter().filter(|sender| sender.is_err()).count();
             self.recovered.fetch_add(batch.len() as u64, Ordering::Relaxed);
             self.refused.fetch_add(refused as u64, Ordering::Relaxed);
             let mut cache = self.cache.as_ref().map(|c| c.lock().unwrap_or_else(PoisonError::into_inner));
-            for (&i, sender) in batch.iter().zip(recovered) {
+            for (&i, sender) in batch.iter().zip(found) {
                 senders[i] = sender.ok().map(Address::from);
                 if let (Some(cache), Some(sender)) = (&mut cache, senders[i]) {
                     cache.insert(transactions[i].id, sender);
@@ -150,8 +151,8 @@ mod tests {
     fn a_known_sender_is_not_recovered_again() {
         let senders = open(100);
         let (a, b) = (signed(1), signed(2));
-        assert_eq!(senders.recover(&[a.0]), Ok(vec![Some(a.1)]));
-        assert_eq!(senders.recover(&[b.0, a.0]), Ok(vec![Some(b.1), Some(a.1)]));
+        assert_eq!(senders.recover(&[a.0], &mut 0), Ok(vec![Some(a.1)]));
+        assert_eq!(senders.recover(&[b.0, a.0], &mut 0), Ok(vec![Some(b.1), Some(a.1)]));
         assert_eq!(senders.counts(), SenderCounts { cached: 1, recovered: 2, refused: 0 });
     }
 
@@ -160,7 +161,7 @@ mod tests {
         let senders = open(0);
         let (a, from) = signed(1);
         for _ in 0..3 {
-            assert_eq!(senders.recover(&[a]), Ok(vec![Some(from)]));
+            assert_eq!(senders.recover(&[a], &mut 0), Ok(vec![Some(from)]));
         }
         assert_eq!(senders.counts(), SenderCounts { cached: 0, recovered: 3, refused: 0 });
     }
@@ -171,7 +172,7 @@ mod tests {
         let mut bad = signed(1).0;
         bad.signature.s = [0; 32];
         for _ in 0..2 {
-            assert_eq!(senders.recover(&[bad, signed(2).0]), Ok(vec![None, Some(signed(2).1)]));
+            assert_eq!(senders.recover(&[bad, signed(2).0], &mut 0), Ok(vec![None, Some(signed(2).1)]));
         }
         assert_eq!(senders.counts(), SenderCounts { cached: 1, recovered: 3, refused: 2 });
     }
@@ -180,10 +181,19 @@ mod tests {
     fn the_cache_is_bounded_and_keeps_the_latest() {
         let senders = open(4);
         let all: Vec<Signed> = (1..=20).map(|i| signed(i).0).collect();
-        senders.recover(&all).unwrap();
+        senders.recover(&all, &mut 0).unwrap();
         let cache = senders.cache.as_ref().unwrap().lock().unwrap();
         assert!(cache.young.len() + cache.old.len() <= 4);
         assert_eq!(cache.get(&all[19].id), Some(signed(20).1));
         assert_eq!(cache.get(&all[0].id), None);
+    }
+
+    #[test]
+    fn a_call_counts_what_it_recovered_itself() {
+        let senders = Senders::open(BackendId::Cpu, &Options::default(), 10).unwrap();
+        let (mut first, mut second) = (0, 0);
+        senders.recover(&[signed(1).0, signed(2).0], &mut first).unwrap();
+        senders.recover(&[signed(1).0, signed(3).0], &mut second).unwrap();
+        assert_eq!((first, second, senders.counts().recovered), (2, 1, 3));
     }
 }

@@ -263,7 +263,7 @@ mod tests {
         // The address of the key 0x46..46, as in the example of EIP-155.
         let from = Address::from(alloy_primitives::hex!("9d8a62f656a8d1615c1294fd71e9cfb3e4855a4f"));
         assert_eq!(Address::from(address(&key())), from);
-        assert_eq!(senders.recover(&[item]), Ok(vec![Some(from)]));
+        assert_eq!(senders.recover(&[item], &mut 0), Ok(vec![Some(from)]));
     }
 
     #[test]

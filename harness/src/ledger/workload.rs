@@ -207,7 +207,16 @@ impl Checker {
     ///
     /// The backend's own failure, never a transaction's.
     pub fn check(&self, transactions: Vec<Vec<u8>>) -> Result<Verdicts<Checked>, Error> {
-        let verdicts = self.actions(transactions.iter().map(Vec::as_slice))?;
+        self.check_counting(transactions, &mut 0)
+    }
+
+    /// [`Checker::check`], and adds to `recovered` the senders that this call recovered: what its time went into.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checker::check`].
+    pub fn check_counting(&self, transactions: Vec<Vec<u8>>, recovered: &mut u64) -> Result<Verdicts<Checked>, Error> {
+        let verdicts = self.actions(transactions.iter().map(Vec::as_slice), recovered)?;
         let checked = |(bytes, verdict): (_, Result<_, _>)| verdict.map(|(id, action)| Checked { id, action, bytes });
         Ok(transactions.into_iter().zip(verdicts).map(checked).collect())
     }
@@ -218,11 +227,24 @@ impl Checker {
     ///
     /// Outside: the backend's own failure. Inside: why the block is invalid.
     pub fn check_body(&self, bytes: Vec<u8>) -> Result<Result<CheckedBody, InvalidBlock>, Error> {
+        self.check_body_counting(bytes, &mut 0)
+    }
+
+    /// [`Checker::check_body`], and adds to `recovered` the senders that this call recovered.
+    ///
+    /// # Errors
+    ///
+    /// As [`Checker::check_body`].
+    pub fn check_body_counting(
+        &self,
+        bytes: Vec<u8>,
+        recovered: &mut u64,
+    ) -> Result<Result<CheckedBody, InvalidBlock>, Error> {
         let body = match Body::decode(bytes, self.config.max_body_bytes) {
             Ok(body) => body,
             Err(error) => return Ok(Err(error.into())),
         };
-        let verdicts = self.actions(body.iter())?;
+        let verdicts = self.actions(body.iter(), recovered)?;
         let actions = verdicts
             .into_iter()
             .enumerate()
@@ -233,6 +255,7 @@ impl Checker {
     fn actions<'a>(
         &self,
         transactions: impl ExactSizeIterator<Item = &'a [u8]>,
+        recovered: &mut u64,
     ) -> Result<Verdicts<(TxId, Action)>, Error> {
         let LedgerConfig { domain, validators, max_payload_bytes, .. } = self.config;
         match self.config.workload {
@@ -251,7 +274,7 @@ impl Checker {
                     .flatten()
                     .map(|&(id, transaction)| Signed { id, signature: transaction.signed_digest(domain) })
                     .collect();
-                let mut senders = self.senders.recover(&signed)?.into_iter();
+                let mut senders = self.senders.recover(&signed, recovered)?.into_iter();
                 let action = |decoded: Result<(TxId, SignedTransfer), Invalid>| {
                     let (id, SignedTransfer { transfer, .. }) = decoded?;
                     let from = senders.next().flatten().ok_or(Invalid::Sender)?;

@@ -412,10 +412,9 @@ fn check(
     if vdf.is_some_and(|verification| !context.proves(&verification)) {
         return Ok(Err("the delay proof does not verify".into()));
     }
-    let before = context.checker.sender_counts().recovered;
+    let mut recovered = 0;
     let bytes = body.len() as u64;
-    let (checked, ns) = timed(|| context.checker.check_body(body));
-    let recovered = context.checker.sender_counts().recovered - before;
+    let (checked, ns) = timed(|| context.checker.check_body_counting(body, &mut recovered));
     context.note_recovery(recovered, bytes, ns, record::Job::Check, Some(header.block_num));
     let checked = checked.map_err(|e| format!("secp256k1/recover: {e}"))?;
     Ok(checked.map_err(|e| e.to_string()).and_then(|body| {
@@ -425,9 +424,8 @@ fn check(
 
 fn run_admit(transactions: Vec<Vec<u8>>, context: &Context) -> Done {
     let bytes = transactions.iter().map(|t| t.len() as u64).sum();
-    let before = context.checker.sender_counts().recovered;
-    let (verdicts, ns) = timed(|| context.checker.check(transactions));
-    let recovered = context.checker.sender_counts().recovered - before;
+    let mut recovered = 0;
+    let (verdicts, ns) = timed(|| context.checker.check_counting(transactions, &mut recovered));
     context.note_recovery(recovered, bytes, ns, record::Job::Admission, None);
     match verdicts {
         Ok(verdicts) => Done::Admitted(verdicts),
