@@ -22,6 +22,8 @@ pub mod keys;
 mod material;
 mod points;
 pub mod signers;
+#[allow(dead_code)]
+mod simd;
 pub mod verify_batch;
 
 use serde::{Deserialize, Serialize};

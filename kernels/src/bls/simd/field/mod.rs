@@ -1,0 +1,224 @@
+//! Lanes of the base field: one value holds [`Ring::LANES`] independent elements and computes with all of them at once.
+//!
+//! | module | what |
+//! |---|---|
+//! | `bound` | how far a value may exceed the prime: tracked and asserted in debug builds |
+//! | `constants` | the prime and its powers of two, at compile time |
+//! | `radix28` | 4 lanes of 14 limbs of 28 bits, for AVX2 |
+//! | `quadratic` | the extension by `i`, `i^2 = -1`, over any of them |
+//!
+//! Everything here is variable time and for verification only: a secret never enters a lane.
+
+pub(super) mod bound;
+mod constants;
+mod quadratic;
+mod radix28;
+
+use blst::blst_fp;
+
+pub(super) use quadratic::Fp2;
+pub(super) use radix28::Fp28;
+
+/// One bit a lane; bits past the last lane are clear.
+pub(super) type Mask = u8;
+
+/// Lanes of a commutative ring: the base field or an extension of it.
+///
+/// Elements are redundant: a value stands for its residue and may exceed the prime by a small factor, its bound. Products
+/// come out below `3p`; operations state what they take and give in multiples of `p`, and debug builds track and assert
+/// it. Bounds of an extension's element are those of its largest coordinate.
+pub(super) trait Ring: Copy + Send + Sync + 'static {
+    /// Elements in one value.
+    const LANES: usize;
+    /// The mask of all lanes.
+    const ALL: Mask = ((1u16 << Self::LANES) - 1) as Mask;
+    /// One element in blst's Montgomery form: `blst_fp` or `blst_fp2`.
+    type Scalar: Copy + Default + Send + Sync;
+    /// One element as it rests in memory, to be gathered into lanes.
+    type Packed: Copy + Default + Send + Sync;
+
+    /// The elements, by lane.
+    fn load(lane: impl FnMut(usize) -> Self::Scalar) -> Self;
+    /// The same element in every lane.
+    fn splat(value: &Self::Scalar) -> Self {
+        Self::load(|_| *value)
+    }
+    /// The elements in canonical form, into the first [`Ring::LANES`] places. Takes a value below `128p`.
+    fn store(&self, lanes: &mut [Self::Scalar]);
+    /// Elements at rest, by lane; comes out below `3p`.
+    fn unpack<'a>(lane: impl FnMut(usize) -> &'a Self::Packed) -> Self
+    where
+        Self::Packed: 'a;
+    /// The elements at rest, into the first [`Ring::LANES`] places. Takes a value below `128p`.
+    fn pack(&self, lanes: &mut [Self::Packed]);
+
+    fn zero() -> Self;
+    fn one() -> Self;
+    /// The sum; bounds add.
+    fn add(&self, rhs: &Self) -> Self;
+    /// The difference, for a `rhs` below `7p`: a sum or a difference of products. Adds `8p` to the bound.
+    fn sub(&self, rhs: &Self) -> Self;
+    /// The difference, for a `rhs` below `31p`. Adds `32p` to the bound.
+    fn sub_wide(&self, rhs: &Self) -> Self;
+    /// The negative of a value below `7p`; comes out below `8p`.
+    fn neg(&self) -> Self {
+        Self::zero().sub(self)
+    }
+    fn double(&self) -> Self {
+        self.add(self)
+    }
+    /// The product, below `3p`. The bounds of the factors may multiply to `1024` at most, in units of `p`.
+    fn mul(&self, rhs: &Self) -> Self;
+    /// As [`Ring::mul`] by itself: takes a value below `32p`.
+    fn sqr(&self) -> Self;
+    /// The same residue below `2p`; takes a value below `128p`. A fraction of a product's cost.
+    fn tight(&self) -> Self;
+    /// Lane by lane: `yes` where the mask is set, else `no`.
+    fn select(mask: Mask, yes: &Self, no: &Self) -> Self;
+    /// The lanes whose residue is zero. Costs about a product: for the rare question.
+    fn is_zero(&self) -> Mask;
+    /// The inverse of each lane, zero of zero. Takes a value below `32p`. Goes through one scalar inversion: dear, see
+    /// [`invert_all`].
+    fn invert(&self) -> Self;
+}
+
+/// Lanes of the base field itself.
+pub(super) trait Field: Ring<Scalar = blst_fp> {
+    /// A product in the quadratic extension: by Karatsuba, unless an implementation knows better. Bounds as [`Ring::mul`].
+    fn mul_quadratic(a: &Fp2<Self>, b: &Fp2<Self>) -> Fp2<Self>;
+    /// A square in the quadratic extension. Bounds as [`Ring::sqr`].
+    fn sqr_quadratic(a: &Fp2<Self>) -> Fp2<Self>;
+}
+
+/// Inverts every lane of every value, with one scalar inversion in all and three products a value (Montgomery's trick).
+/// Gives false, and leaves the values as they were, if any lane is zero. Takes values below `32p`.
+pub(super) fn invert_all<R: Ring>(values: &mut [R]) -> bool {
+    let Some((first, rest)) = values.split_first() else { return true };
+    let mut prefixes = Vec::with_capacity(rest.len() + 1);
+    let mut product = *first;
+    for value in rest {
+        prefixes.push(product);
+        product = product.mul(value);
+    }
+    if product.is_zero() != 0 {
+        return false;
+    }
+    let mut inverse = product.invert();
+    for i in (1..values.len()).rev() {
+        let value = values[i];
+        values[i] = inverse.mul(&prefixes[i - 1]);
+        inverse = inverse.mul(&value);
+    }
+    values[0] = inverse;
+    true
+}
+
+/// Inverts each element, with one inversion in all; zero stays zero.
+fn invert_lanes(lanes: &mut [blst_fp]) {
+    let one = blst_fp { l: constants::power_of_two(384) };
+    let mut product = one;
+    let mut prefixes = [one; 8];
+    for (prefix, lane) in prefixes.iter_mut().zip(&*lanes) {
+        *prefix = product;
+        if *lane != blst_fp::default() {
+            product = multiply(&product, lane);
+        }
+    }
+    let mut inverse = blst_fp::default();
+    // SAFETY: the function reads one field element and writes one.
+    unsafe { blst::blst_fp_eucl_inverse(&mut inverse, &product) };
+    for (prefix, lane) in prefixes.iter().zip(&mut *lanes).rev() {
+        if *lane != blst_fp::default() {
+            let value = *lane;
+            *lane = multiply(&inverse, prefix);
+            inverse = multiply(&inverse, &value);
+        }
+    }
+}
+
+fn multiply(a: &blst_fp, b: &blst_fp) -> blst_fp {
+    let mut out = blst_fp::default();
+    // SAFETY: the function reads two field elements and writes one.
+    unsafe { blst::blst_fp_mul(&mut out, a, b) };
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn random(seed: &mut u64) -> blst_fp {
+        let mut scalar = [0u8; 96];
+        for byte in &mut scalar {
+            *seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            *byte = (*seed >> 56) as u8;
+        }
+        let mut words = [0u64; 6];
+        for (word, bytes) in words.iter_mut().zip(scalar.chunks(8)) {
+            *word = u64::from_le_bytes(bytes.try_into().unwrap());
+        }
+        words[5] &= (1 << 60) - 1;
+        blst_fp { l: words }
+    }
+
+    fn oracle(
+        f: unsafe extern "C" fn(*mut blst_fp, *const blst_fp, *const blst_fp),
+        a: &blst_fp,
+        b: &blst_fp,
+    ) -> blst_fp {
+        let mut out = blst_fp::default();
+        unsafe { f(&mut out, a, b) };
+        out
+    }
+
+    fn stored<F: Field>(value: &F) -> Vec<blst_fp> {
+        let mut lanes = vec![blst_fp::default(); F::LANES];
+        value.store(&mut lanes);
+        lanes
+    }
+
+    fn agrees<F: Field>() {
+        let mut seed = 1;
+        let mut edge = constants::P;
+        edge[0] -= 1;
+        for round in 0..200 {
+            let mut pick = |_| match (round < 10, round % 3) {
+                (true, 0) => blst_fp::default(),
+                (true, 1) => blst_fp { l: edge },
+                _ => random(&mut seed),
+            };
+            let a: Vec<blst_fp> = (0..F::LANES).map(&mut pick).collect();
+            let b: Vec<blst_fp> = (0..F::LANES).map(&mut pick).collect();
+            let (x, y) = (F::load(|i| a[i]), F::load(|i| b[i]));
+            assert_eq!(stored(&x), a);
+            let check = |got: &F, f| {
+                assert_eq!(stored(got), a.iter().zip(&b).map(|(a, b)| oracle(f, a, b)).collect::<Vec<_>>())
+            };
+            check(&x.mul(&y), blst::blst_fp_mul);
+            check(&x.add(&y), blst::blst_fp_add);
+            check(&x.sub(&y), blst::blst_fp_sub);
+            check(&x.sub_wide(&y), blst::blst_fp_sub);
+            check(&x.sub_wide(&y).sub_wide(&F::zero()).add(&x).tight().sub(&x), blst::blst_fp_sub);
+            let square: Vec<blst_fp> = a.iter().map(|a| multiply(a, a)).collect();
+            assert_eq!(stored(&x.sqr()), square);
+            assert_eq!(x.sub(&x).is_zero(), F::ALL);
+            let mut packed = vec![F::Packed::default(); F::LANES];
+            x.sub_wide(&y).tight().pack(&mut packed);
+            check(&F::unpack(|i| &packed[i]), blst::blst_fp_sub);
+            let inverse = x.invert();
+            if round >= 10 {
+                assert_eq!(x.is_zero(), 0);
+                assert_eq!(stored(&x.mul(&inverse)), stored(&F::one()));
+            }
+            assert_eq!(
+                stored(&F::select(5, &x, &y)),
+                (0..F::LANES).map(|i| if 5 >> i & 1 == 1 { a[i] } else { b[i] }).collect::<Vec<_>>()
+            );
+        }
+    }
+
+    #[test]
+    fn radix28_agrees_with_blst() {
+        agrees::<Fp28>();
+    }
+}

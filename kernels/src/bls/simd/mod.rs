@@ -1,0 +1,4 @@
+//! Backend `simd`: independent items side by side in the lanes of vector registers.
+
+mod curve;
+mod field;
