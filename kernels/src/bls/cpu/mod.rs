@@ -5,10 +5,8 @@
 //! | `committee` | resident keys and masked sums |
 //! | `aggregate` | both aggregation kernels |
 //! | `verify` | verify-batch: one equation for the whole batch |
-//! | `bisect` | verify-batch: the search for bad sets when it fails |
 
 mod aggregate;
-mod bisect;
 mod committee;
 mod verify;
 
