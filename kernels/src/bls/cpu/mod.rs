@@ -27,7 +27,12 @@ impl Cpu {
         Ok(Self { pool: Pool::open(options)? })
     }
 
-    fn describe(&self) -> Description {
+    /// On threads that are there already.
+    pub(super) fn over(pool: Pool) -> Self {
+        Self { pool }
+    }
+
+    pub(super) fn describe(&self) -> Description {
         self.pool.describe(format!("blst {}", env!("SHARDMARK_BLST")))
     }
 }
