@@ -144,19 +144,29 @@ fn linear(kind: Linear) -> String {
     asm.finish()
 }
 
-/// Takes the right multiple of the prime away: the quotient is estimated from the last limb.
+/// Takes the right multiple of the prime away: the quotient is estimated from the last limb. Carries all the way: what is
+/// left may be zero, and after a single carry its last limb would be below zero.
 fn tight() -> String {
     let mut asm = Asm::new();
-    let q = ymm(14);
+    let (sum, tmp, above, q, low) = (ymm(0), ymm(1), ymm(2), ymm(14), ymm(15));
+    asm.put(format!("vmovdqa {low}, {}", constant(table::LOW)));
     asm.put(format!("vmovdqa {q}, {}", at("rsi", LIMBS - 1)));
     asm.put(format!("vpmuludq {q}, {q}, {}", constant(table::RECIPROCAL)));
     asm.put(format!("vpsrlq {q}, {q}, 40"));
-    carried(&mut asm, |asm, i, sum, tmp| {
+    for i in 0..LIMBS {
         asm.put(format!("vmovdqa {sum}, {}", at("rsi", i)));
         asm.put(format!("vpmuludq {tmp}, {q}, {}", constant(table::PRIME + i)));
         asm.put(format!("vpaddq {sum}, {sum}, {}", constant(table::LENT + i)));
         asm.put(format!("vpsubq {sum}, {sum}, {tmp}"));
-    });
+        if i > 0 {
+            asm.put(format!("vpaddq {sum}, {sum}, {above}"));
+        }
+        if i < LIMBS - 1 {
+            asm.put(format!("vpsrlq {above}, {sum}, {BITS}"));
+            asm.put(format!("vpand {sum}, {sum}, {low}"));
+        }
+        asm.put(format!("vmovdqa {}, {sum}", at("rdi", i)));
+    }
     asm.finish()
 }
 

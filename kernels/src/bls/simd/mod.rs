@@ -5,6 +5,7 @@
 //! | `field` | lanes of the base field and its quadratic extension, one implementation an instruction set |
 //! | `curve` | points in lanes and at rest |
 //! | `convert` | between blst's points and these |
+//! | `sums` | sums of points, with shared inversions |
 //!
 //! Everything above `field` is written once, over its traits. Variable time, and for verification only: no secret comes
 //! here.
@@ -12,6 +13,7 @@
 mod convert;
 mod curve;
 mod field;
+mod sums;
 
 use std::marker::PhantomData;
 

@@ -28,10 +28,16 @@ pub(super) fn sub_wide(a: &Limbs, b: &Limbs) -> Limbs {
 
 /// The same residue below `2p`.
 pub(super) fn tight(a: &Limbs) -> Limbs {
-    carried(|i, lane| {
+    let mut out = Limbs([[0; LANES]; LIMBS]);
+    for lane in 0..LANES {
         let q = a.0[LIMBS - 1][lane] * RECIPROCAL >> 40;
-        a.0[i][lane].wrapping_add(LENT[i]).wrapping_sub(q * PRIME[i])
-    })
+        let mut above = 0;
+        for i in 0..LIMBS {
+            let sum = a.0[i][lane].wrapping_add(LENT[i]).wrapping_sub(q * PRIME[i]).wrapping_add(above);
+            (out.0[i][lane], above) = if i < LIMBS - 1 { (sum & LOW, sum >> BITS) } else { (sum, 0) };
+        }
+    }
+    out
 }
 
 /// Carries once, all limbs at a time: what is above the lowest 28 bits of a limb goes to the next.
