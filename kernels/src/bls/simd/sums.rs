@@ -48,18 +48,6 @@ impl Coordinate for blst_fp2 {
     }
 }
 
-/// Affine points as they rest in memory.
-pub(super) fn stored<R: Ring>(points: &[(R::Scalar, R::Scalar)]) -> Vec<Stored<R>> {
-    let mut out = vec![Stored::default(); points.len()];
-    let mut lanes = vec![Stored::default(); R::LANES];
-    for (out, points) in out.chunks_mut(R::LANES).zip(points.chunks(R::LANES)) {
-        let lane = |i: usize| points[i.min(points.len() - 1)];
-        Affine { x: R::load(|i| lane(i).0), y: R::load(|i| lane(i).1) }.pack(&mut lanes);
-        out.copy_from_slice(&lanes[..points.len()]);
-    }
-    out
-}
-
 /// blst's Jacobian point over the coordinates of `R`.
 pub(super) type Point<R> = <<R as Ring>::Scalar as Coordinate>::Point;
 
@@ -171,7 +159,8 @@ impl<R: Ring> Piles<R> {
     fn gather(points: &[Stored<R>], columns: &[&[Term]]) -> Self {
         let height = |columns: &[&[Term]]| columns.iter().map(|column| column.len()).max().unwrap_or(0);
         let vectors = columns.chunks(R::LANES).map(height).sum();
-        let mut this = Self { points: Vec::with_capacity(vectors), finite: Vec::with_capacity(vectors), piles: Vec::new() };
+        let mut this =
+            Self { points: Vec::with_capacity(vectors), finite: Vec::with_capacity(vectors), piles: Vec::new() };
         for columns in columns.chunks(R::LANES) {
             let pile = Pile { start: this.points.len(), height: height(columns), stride: 1 };
             for row in 0..pile.height {
@@ -384,6 +373,7 @@ pub(super) mod tests {
     use rand::Rng;
     use rand_chacha::ChaCha20Rng;
 
+    use super::super::convert::stored;
     use super::super::field::{Fp2, Fp28};
     use super::*;
     use crate::backend::generator;
@@ -412,7 +402,8 @@ pub(super) mod tests {
 
     impl Curve for blst_fp {
         /// Without a factor of 3.
-        const PART: &str = "08ab05f8bdd54cde190937e76bc3e447cc27c3d6fbd7063fcd104635a790520c0a395554e5c6aaaad955555555558e39";
+        const PART: &str =
+            "08ab05f8bdd54cde190937e76bc3e447cc27c3d6fbd7063fcd104635a790520c0a395554e5c6aaaad955555555558e39";
         fn affine(points: &[blst_p1]) -> Vec<(Self, Self)> {
             points.iter().map(|point| affine_g1(&[*point])[0]).map(|point| (point.x, point.y)).collect()
         }
@@ -467,12 +458,9 @@ pub(super) mod tests {
             hash_to_g2(b"a point of the subgroup")
         }
         fn negate(point: &blst_p2) -> blst_p2 {
-            // The order less one: long, and needs nothing of blst's but additions.
-            let affine = Self::affine(&[*point])[0];
-            let zero = Fp2::<Fp28>::zero();
-            let mut lanes = [Self::default(); 4];
-            zero.sub(&Fp2::splat(&affine.1)).store(&mut lanes);
-            if *point == blst_p2::default() { *point } else { Self::jacobian(&affine.0, &lanes[0]) }
+            let mut y = [Self::default(); 4];
+            Fp2::<Fp28>::splat(&point.y).neg().store(&mut y);
+            blst_p2 { y: y[0], ..*point }
         }
     }
 
@@ -524,7 +512,8 @@ pub(super) mod tests {
         };
         assert_eq!(multiply::<S>(&small, &[3 * 13]), S::Point::default());
         let good = honest::<S>(rng, 2);
-        let mut points = vec![stray, torsion, small, good[0], good[1], S::add(&good[0], &small), S::add(&small, &torsion)];
+        let mut points =
+            vec![stray, torsion, small, good[0], good[1], S::add(&good[0], &small), S::add(&small, &torsion)];
         points.push(S::add(&good[0], &good[1]));
         points.extend(points.clone().iter().map(|point| S::add(point, point)));
         points.extend(points.clone().iter().map(S::negate));
@@ -533,7 +522,8 @@ pub(super) mod tests {
     }
 
     pub(in crate::bls::simd) fn at_rest<R: Ring<Scalar: Curve>>(points: &[Point<R>]) -> Vec<Stored<R>> {
-        stored(&R::Scalar::affine(points))
+        let affine = R::Scalar::affine(points);
+        stored(affine.len(), |i| affine[i])
     }
 
     pub(in crate::bls::simd) fn plain_sum<S: Curve>(points: &[S::Point]) -> S::Point {
@@ -567,7 +557,11 @@ pub(super) mod tests {
                 // From few distinct points, so that partial sums meet, too.
                 let few = 1 + rng.next_u32() as usize % pool.len();
                 let points: Vec<_> = (0..n).map(|_| pool[rng.next_u32() as usize % few]).collect();
-                assert_eq!(sum(&at_rest::<R>(&points)), plain_sum::<R::Scalar>(&points), "{n} of {few} points, seed {seed}");
+                assert_eq!(
+                    sum(&at_rest::<R>(&points)),
+                    plain_sum::<R::Scalar>(&points),
+                    "{n} of {few} points, seed {seed}"
+                );
             }
         }
     }
@@ -589,8 +583,7 @@ pub(super) mod tests {
             let negative = R::Scalar::negate(&point);
             for n in [2, 8, 64, 200] {
                 for period in [1, 2, 4, 8, 16, 64, 128, 1000] {
-                    let points: Vec<_> =
-                        (0..n).map(|i| if i / period % 2 == 0 { point } else { negative }).collect();
+                    let points: Vec<_> = (0..n).map(|i| if i / period % 2 == 0 { point } else { negative }).collect();
                     let count = (0..n).map(|i| if i / period % 2 == 0 { 1 } else { -1 }).sum::<i32>();
                     let multiple = multiply::<R::Scalar>(&point, &count.unsigned_abs().to_be_bytes());
                     let want = if count < 0 { R::Scalar::negate(&multiple) } else { multiple };
@@ -616,17 +609,18 @@ pub(super) mod tests {
             let lists: Vec<Vec<Term>> = (0..count)
                 .map(|i| {
                     let (length, range) = (any([1, 2, 5, 40][i % 4]), if i % 3 == 0 { points.len() } else { 40 });
-                    (0..length).map(|_| (any(2), any(range))).map(|(s, i)| if s == 0 { Term::plus(i) } else { Term::minus(i) }).collect()
+                    (0..length)
+                        .map(|_| (any(2), any(range)))
+                        .map(|(s, i)| if s == 0 { Term::plus(i) } else { Term::minus(i) })
+                        .collect()
                 })
                 .collect();
             let signed = |term: &Term| {
                 let point = points[term.index()];
                 if term.is_minus() { R::Scalar::negate(&point) } else { point }
             };
-            let want: Vec<_> = lists
-                .iter()
-                .map(|list| plain_sum::<R::Scalar>(&list.iter().map(signed).collect::<Vec<_>>()))
-                .collect();
+            let want: Vec<_> =
+                lists.iter().map(|list| plain_sum::<R::Scalar>(&list.iter().map(signed).collect::<Vec<_>>())).collect();
             let lists: Vec<&[Term]> = lists.iter().map(|list| &list[..]).collect();
             assert_eq!(sums(&rest, &lists), want);
             let affine: Vec<_> = affine_sums(&rest, &lists).iter().map(point_of::<R>).collect();
