@@ -6,6 +6,7 @@
 //! | `curve` | points in lanes and at rest |
 //! | `convert` | between blst's points and these |
 //! | `sums` | sums of points, with shared inversions |
+//! | `msm` | weighted sums, and the row sums that check a batch for the subgroup |
 //!
 //! Everything above `field` is written once, over its traits. Variable time, and for verification only: no secret comes
 //! here.
@@ -13,6 +14,7 @@
 mod convert;
 mod curve;
 mod field;
+mod msm;
 mod sums;
 
 use std::marker::PhantomData;

@@ -14,7 +14,7 @@ use blst::{blst_fp, blst_fp2, blst_p1, blst_p2};
 
 use super::curve::{Affine, Stored};
 use super::field::{Mask, Ring, invert_all};
-use crate::bls::points::{add_g1, add_g2};
+use crate::bls::points::{G1, G2, add_affine_g1, add_affine_g2, add_g1, add_g2, double_g1, double_g2};
 
 /// Fewer additions than this are not worth an inversion: see the module's text.
 const LEAST_ROUND: usize = 12;
@@ -26,6 +26,9 @@ pub(super) trait Coordinate: Copy + Default {
     fn point(x: Self, y: Self, z: Self) -> Self::Point;
     /// The sum, equal and opposite points and infinity included.
     fn add(a: &Self::Point, b: &Self::Point) -> Self::Point;
+    /// The sum with the affine point `(x, y)`, likewise.
+    fn add_affine(a: &Self::Point, x: Self, y: Self) -> Self::Point;
+    fn double(a: &Self::Point) -> Self::Point;
 }
 
 impl Coordinate for blst_fp {
@@ -36,6 +39,12 @@ impl Coordinate for blst_fp {
     fn add(a: &blst_p1, b: &blst_p1) -> blst_p1 {
         add_g1(a, b)
     }
+    fn add_affine(a: &blst_p1, x: Self, y: Self) -> blst_p1 {
+        add_affine_g1(a, &G1 { x, y })
+    }
+    fn double(a: &blst_p1) -> blst_p1 {
+        double_g1(a)
+    }
 }
 
 impl Coordinate for blst_fp2 {
@@ -45,6 +54,12 @@ impl Coordinate for blst_fp2 {
     }
     fn add(a: &blst_p2, b: &blst_p2) -> blst_p2 {
         add_g2(a, b)
+    }
+    fn add_affine(a: &blst_p2, x: Self, y: Self) -> blst_p2 {
+        add_affine_g2(a, &G2 { x, y })
+    }
+    fn double(a: &blst_p2) -> blst_p2 {
+        double_g2(a)
     }
 }
 
@@ -378,7 +393,7 @@ pub(super) mod tests {
     use super::*;
     use crate::backend::generator;
     use crate::bls::points::{
-        G1, G2, affine_g1, affine_g2, decode_g1, decode_g2, hash_to_g2, in_g1, in_g2, jacobian_g1, jacobian_g2,
+        affine_g1, affine_g2, decode_g1, decode_g2, hash_to_g2, in_g1, in_g2, jacobian_g1, jacobian_g2,
         negated_generator,
     };
 
