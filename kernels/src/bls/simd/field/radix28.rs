@@ -267,8 +267,9 @@ impl Ring for Fp28 {
         for lane in 0..LANES {
             let q = limbs[LIMBS - 1][lane] * RECIPROCAL >> 40;
             for (i, limb) in limbs.iter_mut().enumerate() {
-                let lent = if i < LIMBS - 1 { 1 << 36 } else { 0 };
-                let returned = if i > 0 { 1 << (36 - BITS) } else { 0 };
+                // Nothing is lent where nothing is subtracted: one carry would not bring it back to a value near zero.
+                let lent = if i < LIMBS - 1 { q << 29 } else { 0 };
+                let returned = if i > 0 { q << (29 - BITS) } else { 0 };
                 limb[lane] = (limb[lane] + lent).wrapping_sub(returned + q * PRIME[i]);
             }
             let mut carried = 0;
