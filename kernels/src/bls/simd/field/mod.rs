@@ -26,7 +26,7 @@ pub(super) use radix28::Fp28;
 #[allow(unused_imports)]
 pub(super) use radix52::Avx512;
 #[allow(unused_imports)]
-pub(super) use radix52::{Emulated, Fp52, available as ifma_available};
+pub(super) use radix52::{Emulated, Fp52};
 
 /// One bit a lane; bits past the last lane are clear.
 pub(super) type Mask = u8;

@@ -26,20 +26,12 @@ use super::{Field, Fp2, Mask, Ring};
 pub(in crate::bls::simd) use vector::Avx512;
 pub(in crate::bls::simd) use vector::Emulated;
 
-/// 8 elements of the base field. With [`Avx512`], to be made only where [`available`].
+/// 8 elements of the base field.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(in crate::bls::simd) struct Fp52<V> {
     limbs: Limbs<V>,
     bound: Bound,
-}
-
-/// Whether this CPU, and the system on it, have the instructions of [`Avx512`].
-pub(in crate::bls::simd) fn available() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512ifma");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
 }
 
 /// `2^416 mod p`.
@@ -50,6 +42,14 @@ const FROM_BLST: [u64; LIMBS] = split::<LIMBS, BITS>(&power_of_two(448));
 const TO_BLST: [u64; LIMBS] = split::<LIMBS, BITS>(&power_of_two(384));
 
 impl<V: Vector52> Fp52<V> {
+    /// Whether this processor, and the system on it, can compute with it. Every other function asks for that.
+    pub(in crate::bls::simd) fn available() -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return !V::NATIVE || is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512ifma");
+        #[cfg(not(target_arch = "x86_64"))]
+        !V::NATIVE
+    }
+
     fn with(limbs: Limbs<V>, bound: Bound) -> Self {
         debug_assert!(limbs[..LIMBS - 1].iter().all(|limb| limb.store().iter().all(|lane| lane >> BITS == 0)));
         debug_assert!(limbs[LIMBS - 1].store().iter().all(|lane| lane >> 26 == 0));
@@ -57,12 +57,12 @@ impl<V: Vector52> Fp52<V> {
     }
 
     fn constant(limbs: &[u64; LIMBS]) -> Self {
-        debug_assert!(!V::NATIVE || available(), "no AVX-512 IFMA here");
+        debug_assert!(Self::available(), "no AVX-512 IFMA here");
         Self::with(arithmetic::splat(limbs), Bound::CANONICAL)
     }
 
     fn from_rows(rows: [&[u64; LIMBS]; LANES], bound: Bound) -> Self {
-        debug_assert!(!V::NATIVE || available(), "no AVX-512 IFMA here");
+        debug_assert!(Self::available(), "no AVX-512 IFMA here");
         Self::with(arithmetic::from_rows(rows), bound)
     }
 }
