@@ -4,7 +4,7 @@
 
 use std::arch::naked_asm;
 
-use super::{BITS, K, LANES, LENT, LIMBS, LOW, Limbs, M, MULTIPLE_8, MULTIPLE_32, PRIME, RECIPROCAL, spread};
+use super::{BITS, COMPLEMENT, K, LANES, LIMBS, LOW, Limbs, M, MULTIPLE_8, MULTIPLE_32, PRIME, RECIPROCAL, spread};
 
 type Vector = [u64; LANES];
 
@@ -18,7 +18,7 @@ struct Table {
     m: Limbs,
     multiple_8: Limbs,
     multiple_32: Limbs,
-    lent: Limbs,
+    complement: Limbs,
 }
 
 static TABLE: Table = Table {
@@ -29,7 +29,7 @@ static TABLE: Table = Table {
     m: spread(M),
     multiple_8: spread(MULTIPLE_8),
     multiple_32: spread(MULTIPLE_32),
-    lent: spread(LENT),
+    complement: spread(COMPLEMENT),
 };
 
 const _: () = assert!(LIMBS == 14 && BITS == 28 && LANES == 4);

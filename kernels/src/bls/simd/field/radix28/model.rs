@@ -1,6 +1,6 @@
 //! The arithmetic in portable code: what the assembly is tested against, and what runs where there is none.
 
-use super::{BITS, K, LANES, LENT, LIMBS, LOW, Limbs, M, MULTIPLE_8, MULTIPLE_32, PRIME, RECIPROCAL};
+use super::{BITS, COMPLEMENT, K, LANES, LIMBS, LOW, Limbs, M, MULTIPLE_8, MULTIPLE_32, PRIME, RECIPROCAL};
 
 /// Sums of products, before carries.
 type Columns = [[u64; LANES]; 2 * LIMBS];
@@ -30,7 +30,8 @@ pub(super) fn sub_wide(a: &Limbs, b: &Limbs) -> Limbs {
 pub(super) fn tight(a: &Limbs) -> Limbs {
     carried(|i, lane| {
         let q = a.0[LIMBS - 1][lane] * RECIPROCAL >> 40;
-        a.0[i][lane].wrapping_add(LENT[i]).wrapping_sub(q * PRIME[i])
+        let multiple = q * COMPLEMENT[i];
+        if i < LIMBS - 1 { a.0[i][lane] + multiple } else { a.0[i][lane].wrapping_sub(multiple) }
     })
 }
 
