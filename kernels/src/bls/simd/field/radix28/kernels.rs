@@ -5,8 +5,8 @@
 use std::arch::naked_asm;
 
 use super::{
-    BITS, BLOCKS, COLUMNS, FINAL, K, LANES, LENT, LIMBS, LOW, Limbs, M_BLOCKS, MULTIPLE_8, MULTIPLE_32, PRIME, Pair,
-    RECIPROCAL, SQUARE, spread,
+    BITS, BLOCKS, COLUMNS, COMPLEMENT, FINAL, K, LANES, LIMBS, LOW, Limbs, M_BLOCKS, MULTIPLE_8, MULTIPLE_32, PRIME,
+    Pair, RECIPROCAL, SQUARE, spread,
 };
 
 type Vector = [u64; LANES];
@@ -21,7 +21,7 @@ struct Table {
     prime: Limbs,
     multiple_8: Limbs,
     multiple_32: Limbs,
-    lent: Limbs,
+    complement: Limbs,
     m_blocks: [Limbs; BLOCKS.len()],
     square: Columns,
 }
@@ -33,7 +33,7 @@ static TABLE: Table = Table {
     prime: Limbs(spread(PRIME)),
     multiple_8: Limbs(spread(MULTIPLE_8)),
     multiple_32: Limbs(spread(MULTIPLE_32)),
-    lent: Limbs(spread(LENT)),
+    complement: Limbs(spread(COMPLEMENT)),
     m_blocks: [
         Limbs(spread(M_BLOCKS[0])),
         Limbs(spread(M_BLOCKS[1])),

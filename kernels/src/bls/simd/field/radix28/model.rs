@@ -1,8 +1,8 @@
 //! The arithmetic in portable code: what the assembly is tested against, and what runs where there is none.
 
 use super::{
-    BITS, BLOCKS, COLUMNS, FINAL, K, LANES, LENT, LIMBS, LOW, Limbs, M_BLOCKS, MULTIPLE_8, MULTIPLE_32, PRIME, Pair,
-    RECIPROCAL, SQUARE,
+    BITS, BLOCKS, COLUMNS, COMPLEMENT, FINAL, K, LANES, LIMBS, LOW, Limbs, M_BLOCKS, MULTIPLE_8, MULTIPLE_32, PRIME,
+    Pair, RECIPROCAL, SQUARE,
 };
 
 /// Sums of products, before carries.
@@ -33,7 +33,8 @@ pub(super) fn sub_wide(a: &Limbs, b: &Limbs) -> Limbs {
 pub(super) fn tight(a: &Limbs) -> Limbs {
     carried(|i, lane| {
         let q = (a.0[LIMBS - 1][lane] * RECIPROCAL) >> 40;
-        a.0[i][lane].wrapping_add(LENT[i]).wrapping_sub(q * PRIME[i])
+        let multiple = q * COMPLEMENT[i];
+        if i < LIMBS - 1 { a.0[i][lane] + multiple } else { a.0[i][lane] - multiple }
     })
 }
 
