@@ -62,6 +62,17 @@ const TO_BLST: [u64; LIMBS] = split::<LIMBS, BITS>(&power_of_two(384));
 const MULTIPLE_8: [u64; LIMBS] = lend(8);
 const MULTIPLE_32: [u64; LIMBS] = lend(32);
 
+/// `-p` modulo `2^364`: `-p` is this less `PRIME[13] + 1` times `2^364`.
+const COMPLEMENT: [u64; LIMBS] = {
+    let mut limbs = [0; LIMBS];
+    let mut i = 0;
+    while i < LIMBS - 1 {
+        limbs[i] = LOW - PRIME[i] + if i == 0 { 1 } else { 0 };
+        i += 1;
+    }
+    limbs
+};
+
 const fn lend(multiple: u64) -> [u64; LIMBS] {
     let mut limbs = multiple_of_p::<LIMBS, BITS>(multiple);
     let mut i = 0;
@@ -266,18 +277,14 @@ impl Ring for Fp28 {
         let mut limbs = self.limbs;
         for lane in 0..LANES {
             let q = limbs[LIMBS - 1][lane] * RECIPROCAL >> 40;
-            for (i, limb) in limbs.iter_mut().enumerate() {
-                let lent = if i < LIMBS - 1 { 1 << 36 } else { 0 };
-                let returned = if i > 0 { 1 << (36 - BITS) } else { 0 };
-                limb[lane] = (limb[lane] + lent).wrapping_sub(returned + q * PRIME[i]);
-            }
+            // No limb falls below zero at any time, whatever the carries: a value next to zero has nothing to lend.
             let mut carried = 0;
-            for limb in &mut limbs[..LIMBS - 1] {
-                let above = limb[lane] >> BITS;
-                limb[lane] = (limb[lane] & LOW) + carried;
-                carried = above;
+            for (limb, complement) in limbs.iter_mut().zip(&COMPLEMENT[..LIMBS - 1]) {
+                let sum = limb[lane] + q * complement;
+                limb[lane] = (sum & LOW) + carried;
+                carried = sum >> BITS;
             }
-            limbs[LIMBS - 1][lane] = limbs[LIMBS - 1][lane].wrapping_add(carried);
+            limbs[LIMBS - 1][lane] = limbs[LIMBS - 1][lane] + carried - q * (PRIME[LIMBS - 1] + 1);
         }
         Self::with(limbs, Bound::TIGHT)
     }
