@@ -5,6 +5,7 @@
 //! | `field` | lanes of the base field and its quadratic extension, one implementation an instruction set |
 //! | `curve` | points in lanes and at rest |
 //! | `convert` | between blst's points and these |
+//! | `subgroup` | membership in G2 |
 //!
 //! Everything above `field` is written once, over its traits. Variable time, and for verification only: no secret comes
 //! here.
@@ -12,6 +13,9 @@
 mod convert;
 mod curve;
 mod field;
+#[cfg(test)]
+mod samples;
+mod subgroup;
 
 use std::marker::PhantomData;
 
