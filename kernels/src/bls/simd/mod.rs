@@ -5,6 +5,10 @@
 //! | `field` | lanes of the base field and its quadratic extension, one implementation an instruction set |
 //! | `curve` | points in lanes and at rest |
 //! | `convert` | between blst's points and these |
+//! | `integer` | between integers and residues; signs |
+//! | `sqrt` | square roots |
+//! | `hash` | messages to G2 |
+//! | `subgroup` | membership in G2 |
 //!
 //! Everything above `field` is written once, over its traits. Variable time, and for verification only: no secret comes
 //! here.
@@ -12,6 +16,12 @@
 mod convert;
 mod curve;
 mod field;
+mod hash;
+mod integer;
+#[cfg(test)]
+mod samples;
+mod sqrt;
+mod subgroup;
 
 use std::marker::PhantomData;
 
