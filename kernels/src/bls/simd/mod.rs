@@ -2,3 +2,5 @@
 
 mod curve;
 mod field;
+mod miller;
+mod tower;
