@@ -16,18 +16,27 @@ use super::bound::Bound;
 use super::constants::{self, multiple_of_p, negated_inverse, power_of_two, reduce, split};
 use super::{Field, Fp2, Mask, Ring};
 
+#[cfg(target_arch = "x86_64")]
+mod kernels;
+#[cfg(any(test, not(target_arch = "x86_64")))]
+mod model;
+
+#[cfg(not(target_arch = "x86_64"))]
+use model as kernels;
+
 const LANES: usize = 4;
 const LIMBS: usize = 14;
 const BITS: usize = 28;
 const LOW: u64 = (1 << BITS) - 1;
 
-type Limbs = [[u64; LANES]; LIMBS];
-/// Sums of products, before carries.
-type Columns = [[u64; LANES]; 2 * LIMBS];
+/// One vector a limb.
+#[derive(Clone, Copy)]
+#[repr(C, align(32))]
+struct Limbs([[u64; LANES]; LIMBS]);
 
 /// 4 elements of the base field.
 #[derive(Clone, Copy)]
-#[repr(C, align(32))]
+#[repr(C)]
 pub(in crate::bls::simd) struct Fp28 {
     limbs: Limbs,
     bound: Bound,
@@ -62,6 +71,16 @@ const TO_BLST: [u64; LIMBS] = split::<LIMBS, BITS>(&power_of_two(384));
 const MULTIPLE_8: [u64; LIMBS] = lend(8);
 const MULTIPLE_32: [u64; LIMBS] = lend(32);
 
+/// `2^40 / (p / 2^364)`, rounded down twice: the quotient of a value by `p` comes out at most one too small.
+const RECIPROCAL: u64 = (1 << 40) / (PRIME[LIMBS - 1] + 1);
+/// Zero, every limb but the last with `2^36` lent to it by the next.
+const LENT: [u64; LIMBS] = {
+    let mut limbs = [(1 << 36) - (1 << (36 - BITS)); LIMBS];
+    limbs[0] = 1 << 36;
+    limbs[LIMBS - 1] = 0u64.wrapping_sub(1 << (36 - BITS));
+    limbs
+};
+
 const fn lend(multiple: u64) -> [u64; LIMBS] {
     let mut limbs = multiple_of_p::<LIMBS, BITS>(multiple);
     let mut i = 0;
@@ -81,96 +100,38 @@ const fn spread(limbs: [u64; LIMBS]) -> Limbs {
         out[i] = [limbs[i]; LANES];
         i += 1;
     }
-    out
+    Limbs(out)
 }
 
-/// Carries once, all limbs at a time; what is above the lowest 28 bits of a limb goes to the next.
-fn carry(limbs: &mut Limbs) {
-    for lane in 0..LANES {
-        let mut carried = 0;
-        for limb in &mut limbs[..LIMBS - 1] {
-            let above = limb[lane] >> BITS;
-            limb[lane] = (limb[lane] & LOW) + carried;
-            carried = above;
-        }
-        limbs[LIMBS - 1][lane] += carried;
-    }
-}
-
-fn multiply(a: &Limbs, b: &Limbs) -> Columns {
-    let mut columns = [[0; LANES]; 2 * LIMBS];
-    for (i, x) in a.iter().enumerate() {
-        for (j, y) in b.iter().enumerate() {
-            for lane in 0..LANES {
-                columns[i + j][lane] += x[lane] * y[lane];
-            }
-        }
-    }
-    columns
-}
-
-fn montgomery(mut columns: Columns) -> Limbs {
-    for i in 0..LIMBS - 1 {
-        for lane in 0..LANES {
-            let q = columns[i][lane] & LOW;
-            columns[i + 1][lane] += columns[i][lane] >> BITS;
-            for (j, m) in M.iter().enumerate() {
-                columns[i + 1 + j][lane] += q * m;
-            }
-        }
-    }
-    let last = LIMBS - 1;
-    let mut out = [[0; LANES]; LIMBS];
-    for lane in 0..LANES {
-        let q = (columns[last][lane] & LOW) * K & LOW;
-        for (j, p) in PRIME.iter().enumerate() {
-            columns[last + j][lane] += q * p;
-        }
-        let mut carried = columns[last][lane] >> BITS;
-        for (limb, column) in out.iter_mut().zip(&columns[LIMBS..]) {
-            let sum = column[lane] + carried;
-            limb[lane] = sum & LOW;
-            carried = sum >> BITS;
-        }
-        debug_assert_eq!(carried, 0, "a product came out too large");
-    }
-    out
+/// A value that is the same in every lane.
+macro_rules! constant {
+    ($limbs:expr) => {{
+        static VALUE: Fp28 = Fp28 { limbs: spread($limbs), bound: Bound::CANONICAL };
+        &VALUE
+    }};
 }
 
 impl Fp28 {
+    /// Whether this processor can compute with it. Every other function asks for that.
+    pub(in crate::bls::simd) fn available() -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return std::is_x86_feature_detected!("avx2");
+        #[cfg(not(target_arch = "x86_64"))]
+        true
+    }
+
+    #[inline(always)]
     fn with(limbs: Limbs, bound: Bound) -> Self {
         let this = Self { limbs, bound };
+        #[cfg(debug_assertions)]
         this.assert_limbs();
         this
     }
 
+    #[cfg(debug_assertions)]
     fn assert_limbs(&self) {
-        debug_assert!(self.limbs[..LIMBS - 1].iter().flatten().all(|limb| *limb < (1 << BITS) + (1 << 10)));
-        debug_assert!(self.limbs[LIMBS - 1].iter().all(|limb| *limb < 1 << BITS));
-    }
-
-    fn constant(limbs: [u64; LIMBS]) -> Self {
-        Self::with(spread(limbs), Bound::CANONICAL)
-    }
-
-    fn subtract(&self, rhs: &Self, multiple: &[u64; LIMBS], bound: Bound) -> Self {
-        let mut limbs = [[0; LANES]; LIMBS];
-        for i in 0..LIMBS {
-            for lane in 0..LANES {
-                limbs[i][lane] = (self.limbs[i][lane] + multiple[i]).wrapping_sub(rhs.limbs[i][lane]);
-            }
-        }
-        // The last limb may be below zero until the carry arrives: wrapping, as its sum is not.
-        for lane in 0..LANES {
-            let mut carried = 0;
-            for limb in &mut limbs[..LIMBS - 1] {
-                let above = limb[lane] >> BITS;
-                limb[lane] = (limb[lane] & LOW) + carried;
-                carried = above;
-            }
-            limbs[LIMBS - 1][lane] = limbs[LIMBS - 1][lane].wrapping_add(carried);
-        }
-        Self::with(limbs, self.bound.plus(bound))
+        assert!(self.limbs.0[..LIMBS - 1].iter().flatten().all(|limb| *limb < (1 << BITS) + (1 << 10)));
+        assert!(self.limbs.0[LIMBS - 1].iter().all(|limb| *limb < 1 << BITS));
     }
 
     /// 64-bit words by lane, at most `2^392`.
@@ -181,7 +142,7 @@ impl Fp28 {
                 limb[i] = part;
             }
         }
-        Self::with(limbs, bound)
+        Self::with(Limbs(limbs), bound)
     }
 }
 
@@ -191,14 +152,14 @@ impl Ring for Fp28 {
     type Packed = [u64; LIMBS / 2];
 
     fn load(mut lane: impl FnMut(usize) -> blst_fp) -> Self {
-        Self::from_words(|i| lane(i).l, Bound::CANONICAL).mul(&Self::constant(FROM_BLST))
+        Self::from_words(|i| lane(i).l, Bound::CANONICAL).mul(constant!(FROM_BLST))
     }
     fn store(&self, lanes: &mut [blst_fp]) {
         self.bound.check(128);
-        let value = self.mul(&Self::constant(TO_BLST));
+        let value = self.mul(constant!(TO_BLST));
         for (i, lane) in lanes.iter_mut().take(LANES).enumerate() {
             let mut words = [0; 6];
-            for (j, limb) in value.limbs.iter().enumerate() {
+            for (j, limb) in value.limbs.0.iter().enumerate() {
                 let (word, shift) = (j * BITS / 64, j * BITS % 64);
                 if word < 6 {
                     words[word] |= limb[i] << shift;
@@ -218,85 +179,71 @@ impl Ring for Fp28 {
                 limbs[2 * j + 1][i] = pair >> BITS;
             }
         }
-        Self::with(limbs, Bound::PRODUCT)
+        Self::with(Limbs(limbs), Bound::PRODUCT)
     }
     fn pack(&self, lanes: &mut [Self::Packed]) {
         let value = self.mul(&Self::one());
         for (i, lane) in lanes.iter_mut().take(LANES).enumerate() {
             for (j, pair) in lane.iter_mut().enumerate() {
-                *pair = value.limbs[2 * j][i] | value.limbs[2 * j + 1][i] << BITS;
+                *pair = value.limbs.0[2 * j][i] | value.limbs.0[2 * j + 1][i] << BITS;
             }
         }
     }
     fn zero() -> Self {
-        Self::constant([0; LIMBS])
+        *constant!([0; LIMBS])
     }
     fn one() -> Self {
-        Self::constant(ONE)
+        *constant!(ONE)
     }
+    #[inline]
     fn add(&self, rhs: &Self) -> Self {
-        let mut limbs = self.limbs;
-        for i in 0..LIMBS {
-            for lane in 0..LANES {
-                limbs[i][lane] += rhs.limbs[i][lane];
-            }
-        }
-        carry(&mut limbs);
-        Self::with(limbs, self.bound.plus(rhs.bound))
+        Self::with(kernels::add(&self.limbs, &rhs.limbs), self.bound.plus(rhs.bound))
     }
+    #[inline]
     fn sub(&self, rhs: &Self) -> Self {
         rhs.bound.check(7);
-        self.subtract(rhs, &MULTIPLE_8, Bound::below(8))
+        Self::with(kernels::sub(&self.limbs, &rhs.limbs), self.bound.plus(Bound::below(8)))
     }
+    #[inline]
     fn sub_wide(&self, rhs: &Self) -> Self {
         rhs.bound.check(31);
-        self.subtract(rhs, &MULTIPLE_32, Bound::below(32))
+        Self::with(kernels::sub_wide(&self.limbs, &rhs.limbs), self.bound.plus(Bound::below(32)))
     }
+    #[inline]
+    fn neg(&self) -> Self {
+        constant!([0; LIMBS]).sub(self)
+    }
+    #[inline]
     fn mul(&self, rhs: &Self) -> Self {
         self.bound.check_product(rhs.bound);
-        Self::with(montgomery(multiply(&self.limbs, &rhs.limbs)), Bound::PRODUCT)
+        Self::with(kernels::mul(&self.limbs, &rhs.limbs), Bound::PRODUCT)
     }
+    #[inline]
     fn sqr(&self) -> Self {
         self.mul(self)
     }
+    #[inline]
     fn tight(&self) -> Self {
-        /// `2^40 / (p / 2^364)`, rounded down twice: the quotient is at most one too small.
-        const RECIPROCAL: u64 = (1 << 40) / (PRIME[LIMBS - 1] + 1);
         self.bound.check(128);
-        let mut limbs = self.limbs;
-        for lane in 0..LANES {
-            let q = limbs[LIMBS - 1][lane] * RECIPROCAL >> 40;
-            for (i, limb) in limbs.iter_mut().enumerate() {
-                let lent = if i < LIMBS - 1 { 1 << 36 } else { 0 };
-                let returned = if i > 0 { 1 << (36 - BITS) } else { 0 };
-                limb[lane] = (limb[lane] + lent).wrapping_sub(returned + q * PRIME[i]);
-            }
-            let mut carried = 0;
-            for limb in &mut limbs[..LIMBS - 1] {
-                let above = limb[lane] >> BITS;
-                limb[lane] = (limb[lane] & LOW) + carried;
-                carried = above;
-            }
-            limbs[LIMBS - 1][lane] = limbs[LIMBS - 1][lane].wrapping_add(carried);
-        }
-        Self::with(limbs, Bound::TIGHT)
+        Self::with(kernels::tight(&self.limbs), Bound::TIGHT)
     }
     fn select(mask: Mask, yes: &Self, no: &Self) -> Self {
+        // All ones where the mask is set.
+        let chosen: [u64; LANES] = std::array::from_fn(|lane| 0u64.wrapping_sub(u64::from(mask >> lane & 1)));
         let mut limbs = no.limbs;
-        for lane in (0..LANES).filter(|lane| mask >> lane & 1 == 1) {
-            for (limb, chosen) in limbs.iter_mut().zip(&yes.limbs) {
-                limb[lane] = chosen[lane];
+        for (limb, yes) in limbs.0.iter_mut().zip(&yes.limbs.0) {
+            for lane in 0..LANES {
+                limb[lane] ^= (limb[lane] ^ yes[lane]) & chosen[lane];
             }
         }
         Self::with(limbs, yes.bound.or(no.bound))
     }
     fn is_zero(&self) -> Mask {
         // Times the integer one: a multiple of p comes out as 0, p or 2p, with its limbs fully carried.
-        let mut one = [0; LIMBS];
-        one[0] = 1;
-        let value = self.mul(&Self::constant(one));
+        const INTEGER: [u64; LIMBS] = split::<LIMBS, BITS>(&[1]);
+        let value = self.mul(constant!(INTEGER));
         let multiples = [[0; LIMBS], PRIME, multiple_of_p::<LIMBS, BITS>(2)];
-        let is = |lane: usize| multiples.iter().any(|m| (0..LIMBS).all(|i| value.limbs[i][lane] == m[i]));
+        let is = |lane: usize| multiples.iter().any(|m| (0..LIMBS).all(|i| value.limbs.0[i][lane] == m[i]));
         (0..LANES).fold(0, |mask, lane| mask | Mask::from(is(lane)) << lane)
     }
     fn invert(&self) -> Self {
@@ -321,12 +268,4 @@ impl Field for Fp28 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_constants_fit() {
-        assert_eq!(constants::P[0] & LOW, PRIME[0]);
-        assert_eq!(PRIME[0] * K & LOW, LOW);
-    }
-}
+mod tests;
