@@ -153,9 +153,9 @@ fn tight() -> String {
     asm.put(format!("vpsrlq {q}, {q}, 40"));
     carried(&mut asm, |asm, i, sum, tmp| {
         asm.put(format!("vmovdqa {sum}, {}", at("rsi", i)));
-        asm.put(format!("vpmuludq {tmp}, {q}, {}", constant(table::PRIME + i)));
-        asm.put(format!("vpaddq {sum}, {sum}, {}", constant(table::LENT + i)));
-        asm.put(format!("vpsubq {sum}, {sum}, {tmp}"));
+        asm.put(format!("vpmuludq {tmp}, {q}, {}", constant(table::LENT + i)));
+        let adds = if i < LIMBS - 1 { "vpaddq" } else { "vpsubq" };
+        asm.put(format!("{adds} {sum}, {sum}, {tmp}"));
     });
     asm.finish()
 }

@@ -73,11 +73,19 @@ const MULTIPLE_32: [u64; LIMBS] = lend(32);
 
 /// `2^40 / (p / 2^364)`, rounded down twice: the quotient of a value by `p` comes out at most one too small.
 const RECIPROCAL: u64 = (1 << 40) / (PRIME[LIMBS - 1] + 1);
-/// Zero, every limb but the last with `2^36` lent to it by the next.
+/// `-p`, every limb but the last with `2^29` lent to it by the next; the last one's negative. Times the quotient zero it
+/// leaves a value as it is: one that lends regardless would leave a small value's last limb below zero.
 const LENT: [u64; LIMBS] = {
-    let mut limbs = [(1 << 36) - (1 << (36 - BITS)); LIMBS];
-    limbs[0] = 1 << 36;
-    limbs[LIMBS - 1] = 0u64.wrapping_sub(1 << (36 - BITS));
+    let mut limbs = PRIME;
+    let mut i = 0;
+    while i < LIMBS - 1 {
+        limbs[i] = (1 << 29) - limbs[i];
+        if i > 0 {
+            limbs[i] -= 1 << (29 - BITS);
+        }
+        i += 1;
+    }
+    limbs[LIMBS - 1] += 1 << (29 - BITS);
     limbs
 };
 

@@ -30,7 +30,7 @@ pub(super) fn sub_wide(a: &Limbs, b: &Limbs) -> Limbs {
 pub(super) fn tight(a: &Limbs) -> Limbs {
     carried(|i, lane| {
         let q = a.0[LIMBS - 1][lane] * RECIPROCAL >> 40;
-        a.0[i][lane].wrapping_add(LENT[i]).wrapping_sub(q * PRIME[i])
+        if i < LIMBS - 1 { a.0[i][lane] + q * LENT[i] } else { a.0[i][lane].wrapping_sub(q * LENT[i]) }
     })
 }
 

@@ -83,3 +83,9 @@ fn sums_and_differences_agree_with_the_model() {
 fn tight_values_agree_with_the_model() {
     agree(|a, _| kernels::tight(a), |a, _| model::tight(a), (128, 128));
 }
+
+#[test]
+fn zero_stays_zero_made_tight() {
+    assert_eq!(Fp28::zero().tight().is_zero(), Fp28::ALL);
+    assert_eq!(Fp28::zero().mul(&Fp28::one()).tight().is_zero(), Fp28::ALL);
+}
