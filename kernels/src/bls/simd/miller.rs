@@ -165,30 +165,10 @@ fn padded<R: Ring>(points: &[Stored<R>]) -> Affine<R> {
 
 #[cfg(test)]
 mod tests {
-    use blst::{blst_fp, blst_fp2};
-
     use super::*;
     use crate::bls::points::{self, G1, G2, affine_g1, affine_g2, hash_to_g2, miller_loop, negated_generator};
+    use crate::bls::simd::convert::{stored_g1, stored_g2};
     use crate::bls::simd::field::Fp28;
-
-    fn stored_g1<F: Field>(points: &[G1]) -> Vec<Stored<F>> {
-        let mut stored = vec![Stored::default(); points.len()];
-        for (points, stored) in points.chunks(F::LANES).zip(stored.chunks_mut(F::LANES)) {
-            let coordinate = |f: fn(&G1) -> blst_fp| F::load(|lane| points.get(lane).map_or_else(Default::default, f));
-            Affine { x: coordinate(|p| p.x), y: coordinate(|p| p.y) }.pack(stored);
-        }
-        stored
-    }
-
-    fn stored_g2<F: Field>(points: &[G2]) -> Vec<Stored<Fp2<F>>> {
-        let mut stored = vec![Stored::default(); points.len()];
-        for (points, stored) in points.chunks(F::LANES).zip(stored.chunks_mut(F::LANES)) {
-            let coordinate =
-                |f: fn(&G2) -> blst_fp2| Fp2::<F>::load(|lane| points.get(lane).map_or_else(Default::default, f));
-            Affine { x: coordinate(|p| p.x), y: coordinate(|p| p.y) }.pack(stored);
-        }
-        stored
-    }
 
     /// Points of both groups, from a seed.
     fn points(n: usize, seed: u64) -> (Vec<G1>, Vec<G2>) {
