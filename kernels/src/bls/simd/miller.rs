@@ -123,38 +123,48 @@ impl<F: Field> Loops<F> {
     fn double(&mut self) -> Option<()> {
         self.denominators.clear();
         self.denominators.extend(self.multiples.iter().map(|t| t.y.double()));
-        self.step(|t, _, inverse| {
-            let square = t.x.sqr();
-            (square.double().add(&square).mul(inverse), t.x)
-        })
+        self.invert()?;
+        for i in 0..self.pairs.len() {
+            let square = self.multiples[i].x.sqr();
+            let slope = square.double().add(&square).mul(&self.denominators[i]);
+            let sum = self.multiples[i].x.double();
+            self.step(i, &slope, &sum);
+        }
+        Some(())
     }
 
     fn add(&mut self) -> Option<()> {
         self.denominators.clear();
         self.denominators.extend(self.multiples.iter().zip(&self.pairs).map(|(t, pairs)| t.x.sub(&pairs.base.x)));
-        self.step(|t, base, inverse| (t.y.sub(&base.y).mul(inverse), base.x))
-    }
-
-    /// Adds to each multiple another point on the line through it, and multiplies the line in. `line` gives the slope
-    /// and the other point's abscissa, from the multiple, the base and the denominator's inverse.
-    fn step(&mut self, line: impl Fn(&Affine<Fp2<F>>, &Affine<Fp2<F>>, &Fp2<F>) -> (Fp2<F>, Fp2<F>)) -> Option<()> {
-        if !invert_all(&mut self.denominators) {
-            return None;
-        }
-        let vectors = self.multiples.iter_mut().zip(&self.pairs).zip(&self.denominators);
-        for (i, ((t, pairs), inverse)) in vectors.enumerate() {
-            let (slope, other) = line(t, &pairs.base, inverse);
-            let intercept = slope.mul(&t.x).sub(&t.y);
-            t.x = slope.sqr().sub(&t.x.add(&other)).tight();
-            t.y = intercept.sub(&slope.mul(&t.x)).tight();
-            let (mut a, mut b) = (intercept.scale(&pairs.factor), slope);
-            if pairs.mask != F::ALL {
-                // Leaves v w, which lies in a proper subfield.
-                (a, b) = (Fp2::select(pairs.mask, &a, &Fp2::zero()), Fp2::select(pairs.mask, &b, &Fp2::zero()));
-            }
-            self.values[i / self.vectors].mul_by_line(&a, &b);
+        self.invert()?;
+        for i in 0..self.pairs.len() {
+            let (t, base) = (&self.multiples[i], &self.pairs[i].base);
+            let slope = t.y.sub(&base.y).mul(&self.denominators[i]);
+            let sum = t.x.add(&base.x);
+            self.step(i, &slope, &sum);
         }
         Some(())
+    }
+
+    fn invert(&mut self) -> Option<()> {
+        invert_all(&mut self.denominators).then_some(())
+    }
+
+    /// One vector's step along the line through its multiple with this slope: to the multiple's sum with another point on
+    /// it, given the sum of their abscissas, below `7p`.
+    fn step(&mut self, i: usize, slope: &Fp2<F>, sum: &Fp2<F>) {
+        let (t, pairs, value) = (&mut self.multiples[i], &self.pairs[i], &mut self.values[i / self.vectors]);
+        let intercept = slope.mul(&t.x).sub(&t.y);
+        t.x = slope.sqr().sub(sum).tight();
+        t.y = intercept.sub(&slope.mul(&t.x)).tight();
+        let a = intercept.scale(&pairs.factor);
+        if pairs.mask == F::ALL {
+            value.mul_by_line(&a, slope);
+        } else {
+            // Other lanes multiply by `v w`, which lies in a proper subfield.
+            let (mask, zero) = (pairs.mask, Fp2::zero());
+            value.mul_by_line(&Fp2::select(mask, &a, &zero), &Fp2::select(mask, slope, &zero));
+        }
     }
 }
 

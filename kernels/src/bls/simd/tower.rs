@@ -106,17 +106,17 @@ impl<F: Field> Fp12<F> {
         let (plus, minus) = (a.add(b), a.sub(b));
         let p = twice_mul_linear(&self.c0, a, b, &plus, &minus);
         let q = twice_mul_linear(&self.c1, a, b, &plus, &minus);
-        let Self { c0, c1 } = self;
         // Only three coefficients are made tight: each of the others is tight after the next line, before it could grow.
-        let [f00, f01, f02] = [
-            mul_by_nonresidue_wide(&p[3].add(&c1.c1)).add(&p[0]).tight(),
-            mul_by_nonresidue_wide(&c1.c2).add(&p[1]).tight(),
-            c1.c0.add(&p[2]),
-        ];
-        c1.c1 = c0.c0.add(&q[1]);
-        c1.c0 = mul_by_nonresidue_wide(&q[3].add(&c0.c2)).add(&q[0]).tight();
-        c1.c2 = c0.c1.add(&q[2]);
-        *c0 = Fp6 { c0: f00, c1: f01, c2: f02 };
+        let (c0, c1) = (&mut self.c0, &mut self.c1);
+        let low = mul_by_nonresidue_wide(&q.c3.add(&c0.c2)).add(&q.c0).tight();
+        c0.c2 = c1.c0.add(&p.c2);
+        c1.c0 = low;
+        let low = mul_by_nonresidue_wide(&p.c3.add(&c1.c1)).add(&p.c0).tight();
+        c1.c1 = c0.c0.add(&q.c1);
+        c0.c0 = low;
+        let middle = mul_by_nonresidue_wide(&c1.c2).add(&p.c1).tight();
+        c1.c2 = c0.c1.add(&q.c2);
+        c0.c1 = middle;
     }
 
     /// The elements, by lane.
@@ -141,17 +141,25 @@ impl<F: Field> Fp12<F> {
     }
 }
 
-/// The coefficients of `2 (x0 + x1 v + x2 v^2) (a + b v)`, from its values at zero, one, minus one and infinity: below
-/// `6p`, `19p`, `14p` and `6p`. Twice the product, as half of it would need halving. Takes `a + b` and `a - b` along.
-fn twice_mul_linear<F: Field>(x: &Fp6<F>, a: &Fp2<F>, b: &Fp2<F>, plus: &Fp2<F>, minus: &Fp2<F>) -> [Fp2<F>; 4] {
+/// A polynomial in `v` before its reduction.
+struct Cubic<F> {
+    c0: Fp2<F>,
+    c1: Fp2<F>,
+    c2: Fp2<F>,
+    c3: Fp2<F>,
+}
+
+/// `2 x (a + b v)`, from the values at zero, one, minus one and infinity; twice the product, as half of it would need
+/// halving. Takes `a + b` and `a - b` along. Coefficients come out below `6p`, `19p`, `14p` and `6p`.
+fn twice_mul_linear<F: Field>(x: &Fp6<F>, a: &Fp2<F>, b: &Fp2<F>, plus: &Fp2<F>, minus: &Fp2<F>) -> Cubic<F> {
     let even = x.c0.add(&x.c2);
     let at_one = even.add(&x.c1).mul(plus);
     let at_minus_one = even.sub_wide(&x.c1).mul(minus);
-    let low = x.c0.mul(a).double();
-    let high = x.c2.mul(b).double();
-    let middle = at_one.sub(&at_minus_one).sub(&high);
-    let upper = at_one.add(&at_minus_one).sub(&low);
-    [low, middle, upper, high]
+    let c0 = x.c0.mul(a).double();
+    let c3 = x.c2.mul(b).double();
+    let c1 = at_one.sub(&at_minus_one).sub(&c3);
+    let c2 = at_one.add(&at_minus_one).sub(&c0);
+    Cubic { c0, c1, c2, c3 }
 }
 
 #[cfg(test)]
