@@ -9,6 +9,8 @@
 //! | `sqrt` | square roots |
 //! | `hash` | messages to G2 |
 //! | `subgroup` | membership in G2 |
+//! | `tower` | the field of the pairing's values, in lanes |
+//! | `miller` | products of Miller loops |
 //!
 //! Everything above `field` is written once, over its traits. Variable time, and for verification only: no secret comes
 //! here.
@@ -18,10 +20,12 @@ mod curve;
 mod field;
 mod hash;
 mod integer;
+mod miller;
 #[cfg(test)]
 mod samples;
 mod sqrt;
 mod subgroup;
+mod tower;
 
 use std::marker::PhantomData;
 
