@@ -7,6 +7,12 @@
 //! | `convert` | between blst's points and these |
 //! | `sums` | sums of points, with shared inversions |
 //! | `msm` | weighted sums, and the row sums that check a batch for the subgroup |
+//! | `integer` | between integers and residues; signs |
+//! | `sqrt` | square roots |
+//! | `hash` | messages to G2 |
+//! | `subgroup` | membership in G2 |
+//! | `tower` | the field of the pairing's values, in lanes |
+//! | `miller` | products of Miller loops |
 //!
 //! Everything above `field` is written once, over its traits. Variable time, and for verification only: no secret comes
 //! here.
@@ -14,8 +20,16 @@
 mod convert;
 mod curve;
 mod field;
+mod hash;
+mod integer;
+mod miller;
 mod msm;
+#[cfg(test)]
+mod samples;
+mod sqrt;
+mod subgroup;
 mod sums;
+mod tower;
 
 use std::marker::PhantomData;
 
