@@ -5,18 +5,22 @@
 //! | `field` | lanes of the base field and its quadratic extension, one implementation an instruction set |
 //! | `curve` | points in lanes and at rest |
 //! | `convert` | between blst's points and these |
-//! | `sums` | sums of points, with shared inversions |
-//! | `msm` | weighted sums, and the row sums that check a batch for the subgroup |
 //! | `integer` | between integers and residues; signs |
 //! | `sqrt` | square roots |
 //! | `hash` | messages to G2 |
 //! | `subgroup` | membership in G2 |
+//! | `sums` | sums of points, with shared inversions |
+//! | `msm` | weighted sums, and the row sums that check a batch for the subgroup |
+//! | `committee` | resident keys and masked sums |
+//! | `aggregate` | both aggregation kernels |
 //! | `tower` | the field of the pairing's values, in lanes |
 //! | `miller` | products of Miller loops |
 //!
 //! Everything above `field` is written once, over its traits. Variable time, and for verification only: no secret comes
 //! here.
 
+mod aggregate;
+mod committee;
 mod convert;
 mod curve;
 mod field;

@@ -76,7 +76,7 @@ impl Term {
     pub(super) fn minus(index: usize) -> Self {
         Self((index as u32) << 1 | 1)
     }
-    fn index(self) -> usize {
+    pub(super) fn index(self) -> usize {
         (self.0 >> 1) as usize
     }
     fn is_minus(self) -> bool {
