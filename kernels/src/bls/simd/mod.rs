@@ -8,6 +8,8 @@
 //! | `integer` | between integers and residues; signs |
 //! | `sqrt` | square roots |
 //! | `hash` | messages to G2 |
+//! | `decode` | encoded points of G2 |
+//! | `multiply` | points of G1 times short weights |
 //! | `subgroup` | membership in G2 |
 //!
 //! Everything above `field` is written once, over its traits. Variable time, and for verification only: no secret comes
@@ -15,9 +17,11 @@
 
 mod convert;
 mod curve;
+mod decode;
 mod field;
 mod hash;
 mod integer;
+mod multiply;
 #[cfg(test)]
 mod samples;
 mod sqrt;
