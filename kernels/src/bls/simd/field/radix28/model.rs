@@ -1,9 +1,12 @@
 //! The arithmetic in portable code: what the assembly is tested against, and what runs where there is none.
 
-use super::{BITS, COMPLEMENT, K, LANES, LIMBS, LOW, Limbs, M, MULTIPLE_8, MULTIPLE_32, PRIME, RECIPROCAL};
+use super::{
+    BITS, BLOCKS, COLUMNS, COMPLEMENT, FINAL, K, LANES, LIMBS, LOW, Limbs, M_BLOCKS, MULTIPLE_8, MULTIPLE_32, PRIME,
+    Pair, RECIPROCAL, SQUARE,
+};
 
 /// Sums of products, before carries.
-type Columns = [[u64; LANES]; 2 * LIMBS];
+type Columns = [[u64; LANES]; COLUMNS];
 
 /// The Montgomery product.
 pub(super) fn mul(a: &Limbs, b: &Limbs) -> Limbs {
@@ -29,8 +32,9 @@ pub(super) fn sub_wide(a: &Limbs, b: &Limbs) -> Limbs {
 /// The same residue below `2p`.
 pub(super) fn tight(a: &Limbs) -> Limbs {
     carried(|i, lane| {
-        let q = a.0[LIMBS - 1][lane] * RECIPROCAL >> 40;
-        if i < LIMBS - 1 { a.0[i][lane] + q * COMPLEMENT[i] } else { a.0[i][lane] - q * COMPLEMENT[i] }
+        let q = (a.0[LIMBS - 1][lane] * RECIPROCAL) >> 40;
+        let multiple = q * COMPLEMENT[i];
+        if i < LIMBS - 1 { a.0[i][lane] + multiple } else { a.0[i][lane] - multiple }
     })
 }
 
@@ -49,8 +53,31 @@ fn carried(limb: impl Fn(usize, usize) -> u64) -> Limbs {
     out
 }
 
+/// The Montgomery square.
+pub(super) fn sqr(a: &Limbs) -> Limbs {
+    mul(a, a)
+}
+
+/// The product of `a0 + a1 i` and `b0 + b1 i`.
+pub(super) fn mul_quadratic(a0: &Limbs, a1: &Limbs, b0: &Limbs, b1: &Limbs) -> Pair {
+    let mut real = multiply(a0, b0);
+    let mut imaginary = multiply(a0, b1);
+    for (k, (high, cross)) in multiply(a1, b1).iter().zip(&multiply(a1, b0)).enumerate() {
+        for lane in 0..LANES {
+            real[k][lane] = (real[k][lane] + SQUARE[k]).wrapping_sub(high[lane]);
+            imaginary[k][lane] += cross[lane];
+        }
+    }
+    Pair(montgomery(real), montgomery(imaginary))
+}
+
+/// The square of `a0 + a1 i`.
+pub(super) fn sqr_quadratic(a0: &Limbs, a1: &Limbs) -> Pair {
+    mul_quadratic(a0, a1, a0, a1)
+}
+
 fn multiply(a: &Limbs, b: &Limbs) -> Columns {
-    let mut columns = [[0; LANES]; 2 * LIMBS];
+    let mut columns = [[0; LANES]; COLUMNS];
     for (i, x) in a.0.iter().enumerate() {
         for (j, y) in b.0.iter().enumerate() {
             for lane in 0..LANES {
@@ -61,30 +88,44 @@ fn multiply(a: &Limbs, b: &Limbs) -> Columns {
     columns
 }
 
-fn montgomery(mut columns: Columns) -> Limbs {
-    for i in 0..LIMBS - 1 {
-        for lane in 0..LANES {
-            let q = columns[i][lane] & LOW;
-            columns[i + 1][lane] += columns[i][lane] >> BITS;
-            for (j, m) in M.iter().enumerate() {
-                columns[i + 1 + j][lane] += q * m;
-            }
-        }
-    }
-    let last = LIMBS - 1;
+fn montgomery(columns: Columns) -> Limbs {
     let mut out = Limbs([[0; LANES]; LIMBS]);
     for lane in 0..LANES {
-        let q = (columns[last][lane] & LOW) * K & LOW;
-        for (j, p) in PRIME.iter().enumerate() {
-            columns[last + j][lane] += q * p;
+        let mut t = [0u64; 2 * LIMBS];
+        for (t, column) in t.iter_mut().zip(&columns) {
+            *t = column[lane];
         }
-        let mut carried = columns[last][lane] >> BITS;
-        for (limb, column) in out.0.iter_mut().zip(&columns[LIMBS..]) {
-            let sum = column[lane] + carried;
-            limb[lane] = sum & LOW;
-            carried = sum >> BITS;
+        let mut start = 0;
+        for (block, m) in BLOCKS.iter().zip(&M_BLOCKS) {
+            let next = start + block;
+            for i in start..next {
+                t[i + 1] += t[i] >> BITS;
+                t[i] &= LOW;
+            }
+            for i in 0..*block {
+                for (j, m) in m.iter().enumerate() {
+                    // Wrapping: the highest column may be below zero until a carry arrives.
+                    t[next + i + j] = t[next + i + j].wrapping_add(t[start + i] * m);
+                }
+            }
+            start = next;
         }
-        debug_assert_eq!(carried, 0, "a product came out too large");
+        t[start + 1] += t[start] >> BITS;
+        t[start] &= LOW;
+        let product = t[start] * K[0];
+        let q = [product & LOW, ((product >> BITS) + t[start] * K[1] + (t[start + 1] & LOW) * K[0]) & LOW];
+        for i in 0..FINAL {
+            for (j, p) in PRIME.iter().enumerate() {
+                t[start + i + j] = t[start + i + j].wrapping_add(q[i] * p);
+            }
+        }
+        for i in start..COLUMNS {
+            t[i + 1] = t[i + 1].wrapping_add(t[i] >> BITS);
+            t[i] &= LOW;
+        }
+        for (limb, column) in out.0.iter_mut().zip(&t[LIMBS..]) {
+            limb[lane] = *column;
+        }
     }
     out
 }

@@ -63,13 +63,40 @@ fn agree(kernel: impl Fn(&Limbs, &Limbs) -> Limbs, model: impl Fn(&Limbs, &Limbs
 #[test]
 fn the_constants_fit() {
     assert_eq!(constants::P[0] & LOW, PRIME[0]);
-    assert_eq!(PRIME[0] * K & LOW, LOW);
+    assert_eq!((PRIME[0] * K[0]) & LOW, LOW);
 }
 
 #[test]
 fn products_agree_with_the_model() {
     agree(kernels::mul, model::mul, (32, 32));
     agree(kernels::mul, model::mul, (2, 512));
+}
+
+#[test]
+fn squares_agree_with_the_model() {
+    agree(|a, _| kernels::sqr(a), |a, _| model::sqr(a), (32, 32));
+}
+
+#[test]
+fn quadratic_products_and_squares_agree_with_the_model() {
+    if skipped() {
+        return;
+    }
+    let limbs = |Pair(c0, c1): Pair| [c0.0, c1.0];
+    for (left, right) in [(32, 32), (2, 512), (1024, 1)] {
+        let (a, b) = ([values(left, 1), values(left, 2)], [values(right, 3), values(right, 4)]);
+        let n = a[0].len();
+        for i in 0..n {
+            // Each with the others in an order of its own, so that the extremes meet.
+            let (a0, a1, b0, b1) = (&a[0][i], &a[1][i * 7 % n], &b[0][n - 1 - i], &b[1][i * 11 % n]);
+            let [got, expected] = [kernels::mul_quadratic, model::mul_quadratic].map(|f| limbs(f(a0, a1, b0, b1)));
+            assert_eq!(got, expected, "of {:?}", [a0.0, a1.0, b0.0, b1.0]);
+            if left == 32 {
+                let [got, expected] = [kernels::sqr_quadratic, model::sqr_quadratic].map(|f| limbs(f(a0, a1)));
+                assert_eq!(got, expected, "of {:?}", [a0.0, a1.0]);
+            }
+        }
+    }
 }
 
 #[test]
