@@ -8,6 +8,8 @@
 //! | `integer` | between integers and residues; signs |
 //! | `sqrt` | square roots |
 //! | `hash` | messages to G2 |
+//! | `decode` | encoded points of G2 |
+//! | `multiply` | points of G1 times short weights |
 //! | `subgroup` | membership in G2 |
 //! | `tower` | the field of the pairing's values, in lanes |
 //! | `miller` | products of Miller loops |
@@ -17,10 +19,12 @@
 
 mod convert;
 mod curve;
+mod decode;
 mod field;
 mod hash;
 mod integer;
 mod miller;
+mod multiply;
 #[cfg(test)]
 mod samples;
 mod sqrt;
