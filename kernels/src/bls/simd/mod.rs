@@ -5,6 +5,10 @@
 //! | `field` | lanes of the base field and its quadratic extension, one implementation an instruction set |
 //! | `curve` | points in lanes and at rest |
 //! | `convert` | between blst's points and these |
+//! | `integer` | between integers and residues; signs |
+//! | `sqrt` | square roots |
+//! | `hash` | messages to G2 |
+//! | `subgroup` | membership in G2 |
 //! | `tower` | the field of the pairing's values, in lanes |
 //! | `miller` | products of Miller loops |
 //!
@@ -14,7 +18,13 @@
 mod convert;
 mod curve;
 mod field;
+mod hash;
+mod integer;
 mod miller;
+#[cfg(test)]
+mod samples;
+mod sqrt;
+mod subgroup;
 mod tower;
 
 use std::marker::PhantomData;

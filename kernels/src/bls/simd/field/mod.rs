@@ -11,7 +11,7 @@
 //! Everything here is variable time and for verification only: a secret never enters a lane.
 
 pub(super) mod bound;
-mod constants;
+pub(super) mod constants;
 mod quadratic;
 mod radix28;
 mod radix52;
