@@ -13,6 +13,8 @@
 //! | `subgroup` | membership in G2 |
 //! | `tower` | the field of the pairing's values, in lanes |
 //! | `miller` | products of Miller loops |
+//! | `sums` | sums of points, with shared inversions |
+//! | `msm` | weighted sums, and the row sums that check a batch for the subgroup |
 //!
 //! Everything above `field` is written once, over its traits. Variable time, and for verification only: no secret comes
 //! here.
@@ -30,6 +32,8 @@ mod samples;
 mod sqrt;
 mod subgroup;
 mod tower;
+mod msm;
+mod sums;
 
 use std::marker::PhantomData;
 
