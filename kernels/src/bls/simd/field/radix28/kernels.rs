@@ -1,12 +1,14 @@
 //! The AVX2 kernels, written by `build/radix28.rs`; same functions as [`super::model`], limb for limb.
 //!
-//! Each takes and gives limbs within the invariant of [`super::Fp28`] and asks for nothing but AVX2 of the processor.
+//! Each takes and gives limbs within the invariant of [`Fp28`] and asks for nothing but AVX2 of the processor. A kernel
+//! knows nothing of bounds: the result's is the caller's to say.
 
 use std::arch::naked_asm;
+use std::mem::MaybeUninit;
 
 use super::{
-    BITS, BLOCKS, COLUMNS, FINAL, K, LANES, LENT, LIMBS, LOW, Limbs, M_BLOCKS, MULTIPLE_8, MULTIPLE_32, PRIME, Pair,
-    RECIPROCAL, SQUARE, spread,
+    BITS, BLOCKS, Bound, COLUMNS, FINAL, Fp2, Fp28, K, LANES, LENT, LIMBS, LOW, Limbs, M_BLOCKS, MULTIPLE_8,
+    MULTIPLE_32, PRIME, RECIPROCAL, SQUARE, spread,
 };
 
 type Vector = [u64; LANES];
@@ -46,49 +48,82 @@ static TABLE: Table = Table {
 const _: () = assert!(LIMBS == 14 && BITS == 28 && LANES == 4 && FINAL == 2 && matches!(BLOCKS, [6, 3, 2, 1]));
 
 macro_rules! kernel {
-    ($(#[$doc:meta])* $name:ident($($operand:ident),*) -> $out:ty, $file:literal) => {
+    ($(#[$doc:meta])* $name:ident($($operand:ident),*: &$element:ty), $file:literal) => {
         $(#[$doc])*
         #[inline(always)]
-        pub(super) fn $name($($operand: &Limbs),*) -> $out {
+        pub(super) fn $name($($operand: &$element,)* bound: Bound) -> $element {
+            // The elements' layout is C's; a bound is an integer or nothing.
+            #[allow(improper_ctypes_definitions)]
             #[unsafe(naked)]
-            unsafe extern "sysv64" fn kernel($($operand: &Limbs),*) -> $out {
-                naked_asm!(include_str!(concat!(env!("OUT_DIR"), "/radix28_", $file, ".s")), table = sym TABLE)
+            unsafe extern "sysv64" fn kernel($($operand: &$element),*) -> MaybeUninit<$element> {
+                naked_asm!(
+                    include_str!(concat!(env!("OUT_DIR"), "/radix28_", $file, ".s")),
+                    table = sym TABLE,
+                    stride = const size_of::<Fp28>(),
+                )
             }
-            // SAFETY: the kernel reads its operands and writes its result; the backend opens only where there is AVX2.
-            unsafe { kernel($($operand),*) }
+            // SAFETY: the kernel reads its operands and writes all limbs; the backend opens only where there is AVX2.
+            unsafe {
+                let mut out = kernel($($operand),*);
+                <$element>::set_bound(out.as_mut_ptr(), bound);
+                out.assume_init()
+            }
         }
     };
 }
 
 kernel! {
     /// The Montgomery product.
-    mul(a, b) -> Limbs, "mul"
+    mul(a, b: &Fp28), "mul"
 }
 kernel! {
     /// The Montgomery square.
-    sqr(a) -> Limbs, "sqr"
+    sqr(a: &Fp28), "sqr"
 }
 kernel! {
-    /// The product of `a0 + a1 i` and `b0 + b1 i`.
-    mul_quadratic(a0, a1, b0, b1) -> Pair, "mul_quadratic"
+    /// The product in the quadratic extension.
+    mul_quadratic(a, b: &Fp2<Fp28>), "mul_quadratic"
 }
 kernel! {
-    /// The square of `a0 + a1 i`.
-    sqr_quadratic(a0, a1) -> Pair, "sqr_quadratic"
+    /// The square in the quadratic extension.
+    sqr_quadratic(a: &Fp2<Fp28>), "sqr_quadratic"
 }
 kernel! {
     /// The sum.
-    add(a, b) -> Limbs, "add"
+    add(a, b: &Fp28), "add"
 }
 kernel! {
     /// `a + 8p - b`.
-    sub(a, b) -> Limbs, "sub"
+    sub(a, b: &Fp28), "sub"
 }
 kernel! {
     /// `a + 32p - b`.
-    sub_wide(a, b) -> Limbs, "sub_wide"
+    sub_wide(a, b: &Fp28), "sub_wide"
 }
 kernel! {
     /// The same residue below `2p`.
-    tight(a) -> Limbs, "tight"
+    tight(a: &Fp28), "tight"
+}
+
+impl Fp28 {
+    /// # Safety
+    /// The pointer is valid for writes.
+    #[inline(always)]
+    unsafe fn set_bound(this: *mut Self, bound: Bound) {
+        // SAFETY: as the caller says.
+        unsafe { (&raw mut (*this).bound).write(bound) };
+    }
+}
+
+impl Fp2<Fp28> {
+    /// # Safety
+    /// The pointer is valid for writes.
+    #[inline(always)]
+    unsafe fn set_bound(this: *mut Self, bound: Bound) {
+        // SAFETY: as the caller says.
+        unsafe {
+            Fp28::set_bound(&raw mut (*this).c0, bound);
+            Fp28::set_bound(&raw mut (*this).c1, bound);
+        }
+    }
 }

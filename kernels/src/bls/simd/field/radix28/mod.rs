@@ -38,10 +38,6 @@ const LOW: u64 = (1 << BITS) - 1;
 #[repr(C, align(32))]
 struct Limbs([[u64; LANES]; LIMBS]);
 
-/// The coordinates of an element of the quadratic extension.
-#[repr(C)]
-struct Pair(Limbs, Limbs);
-
 /// 4 elements of the base field.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -249,17 +245,17 @@ impl Ring for Fp28 {
     }
     #[inline]
     fn add(&self, rhs: &Self) -> Self {
-        Self::with(kernels::add(&self.limbs, &rhs.limbs), self.bound.plus(rhs.bound))
+        kernels::add(self, rhs, self.bound.plus(rhs.bound))
     }
     #[inline]
     fn sub(&self, rhs: &Self) -> Self {
         rhs.bound.check(7);
-        Self::with(kernels::sub(&self.limbs, &rhs.limbs), self.bound.plus(Bound::below(8)))
+        kernels::sub(self, rhs, self.bound.plus(Bound::below(8)))
     }
     #[inline]
     fn sub_wide(&self, rhs: &Self) -> Self {
         rhs.bound.check(31);
-        Self::with(kernels::sub_wide(&self.limbs, &rhs.limbs), self.bound.plus(Bound::below(32)))
+        kernels::sub_wide(self, rhs, self.bound.plus(Bound::below(32)))
     }
     #[inline]
     fn neg(&self) -> Self {
@@ -268,17 +264,17 @@ impl Ring for Fp28 {
     #[inline]
     fn mul(&self, rhs: &Self) -> Self {
         self.bound.check_product(rhs.bound);
-        Self::with(kernels::mul(&self.limbs, &rhs.limbs), Bound::PRODUCT)
+        kernels::mul(self, rhs, Bound::PRODUCT)
     }
     #[inline]
     fn sqr(&self) -> Self {
         self.bound.check_product(self.bound);
-        Self::with(kernels::sqr(&self.limbs), Bound::PRODUCT)
+        kernels::sqr(self, Bound::PRODUCT)
     }
     #[inline]
     fn tight(&self) -> Self {
         self.bound.check(128);
-        Self::with(kernels::tight(&self.limbs), Bound::TIGHT)
+        kernels::tight(self, Bound::TIGHT)
     }
     fn select(mask: Mask, yes: &Self, no: &Self) -> Self {
         // All ones where the mask is set.
@@ -311,15 +307,13 @@ impl Field for Fp28 {
     #[inline]
     fn mul_quadratic(a: &Fp2<Self>, b: &Fp2<Self>) -> Fp2<Self> {
         a.c0.bound.or(a.c1.bound).check_product(b.c0.bound.or(b.c1.bound));
-        let Pair(c0, c1) = kernels::mul_quadratic(&a.c0.limbs, &a.c1.limbs, &b.c0.limbs, &b.c1.limbs);
-        Fp2 { c0: Self::with(c0, Bound::PRODUCT), c1: Self::with(c1, Bound::PRODUCT) }
+        kernels::mul_quadratic(a, b, Bound::PRODUCT)
     }
     #[inline]
     fn sqr_quadratic(a: &Fp2<Self>) -> Fp2<Self> {
         let bound = a.c0.bound.or(a.c1.bound);
         bound.check_product(bound);
-        let Pair(c0, c1) = kernels::sqr_quadratic(&a.c0.limbs, &a.c1.limbs);
-        Fp2 { c0: Self::with(c0, Bound::PRODUCT), c1: Self::with(c1, Bound::PRODUCT) }
+        kernels::sqr_quadratic(a, Bound::PRODUCT)
     }
 }
 
