@@ -264,9 +264,10 @@ pub struct Transport {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Matrix {
-    /// Backends to run on, each for every kernel family. One that is unavailable is a row with its reason. Required.
+    /// Backends to run on, each as `backend` takes it: `"cpu"` for every kernel family, or a table such as
+    /// `{ bls = "simd" }`. One that is unavailable is a row with its reason. Required.
     #[schemars(with = "Vec<String>")]
-    pub backends: Vec<BackendId>,
+    pub backends: Vec<Backends>,
     /// `"abba"`: every other repeat in reverse order, so that slow drift cancels; `"sequential"`: always in the order given.
     #[serde(default)]
     pub order: Order,

@@ -30,6 +30,8 @@ pub struct Samples {
     pub total_ns: Vec<u64>,
     /// The same for iterations that carry an invalid item.
     pub invalid_total_ns: Vec<u64>,
+    /// The way that the backend took, if it chooses by the input's shape.
+    pub path: Option<&'static str>,
 }
 
 /// How a case is repeated.
@@ -71,6 +73,7 @@ pub fn measure<K: Kernel>(
             samples.invalid_total_ns.push(one.total_ns);
             continue;
         }
+        samples.path = one.path;
         samples.load_ns.push(one.load_ns);
         samples.execute_ns.push(one.execute_ns);
         samples.output_ns.push(one.output_ns);
@@ -85,6 +88,7 @@ struct Iteration {
     execute_ns: u64,
     output_ns: u64,
     total_ns: u64,
+    path: Option<&'static str>,
 }
 
 fn iterate<K: Kernel>(
@@ -102,6 +106,7 @@ fn iterate<K: Kernel>(
             let loaded = Instant::now();
             session.execute(&control).map_err(|error| format!("execute: {error}"))?;
             let executed = Instant::now();
+            times.path = session.path();
             let output = session.output().map_err(|error| format!("output: {error}"))?;
             let done = Instant::now();
             times.load_ns = ns(loaded - start);
@@ -269,6 +274,9 @@ fn describe(row: &mut KernelRow, description: &Description) {
 fn fill(row: &mut KernelRow, samples: Samples, work: Work) {
     let sum_ns = samples.total_ns.iter().fold(0u64, |a, &b| a.saturating_add(b));
     row.sum_ns = Some(sum_ns);
+    if let Some(path) = samples.path {
+        row.path = Some(path.to_owned());
+    }
     row.prepare_ns = Some(samples.prepare_ns);
     row.load_ns = Distribution::of(samples.load_ns);
     row.execute_ns = Distribution::of(samples.execute_ns);

@@ -8,7 +8,7 @@ use std::fmt;
 use shardmark_kernels::backend::{BackendId, Description, Kernel, Options, Unavailable};
 use shardmark_kernels::{bls, erasure, secp256k1, vdf};
 
-use crate::config::{Backends, Config, Family, Order, PropagationMode, WorkloadKind};
+use crate::config::{Config, Family, Order, PropagationMode, WorkloadKind};
 use crate::record::Cell;
 
 /// Something that is done for each kernel, whatever its types.
@@ -97,7 +97,7 @@ pub fn plan(config: &Config, rows: &[Availability]) -> Result<Plan, String> {
             order.reverse();
         }
         for backend in order {
-            let config = Config { backend: Backends::all(backend), matrix: None, ..config.clone() };
+            let config = Config { backend, matrix: None, ..config.clone() };
             let unavailable = missing(&config, rows);
             runs.push(Run { config, cell: Some(Cell { index: runs.len() as u32, repeat, backend }), unavailable });
         }
@@ -108,7 +108,7 @@ pub fn plan(config: &Config, rows: &[Availability]) -> Result<Plan, String> {
 impl Run {
     /// Name of its folder inside a matrix's: `00-cpu`.
     pub fn folder(&self) -> Option<String> {
-        self.cell.as_ref().map(|cell| format!("{:02}-{}", cell.index, cell.backend))
+        self.cell.as_ref().map(|cell| format!("{:02}-{}", cell.index, cell.backend.label()))
     }
 }
 
@@ -215,6 +215,14 @@ mod tests {
         assert!(plan.to_string().contains("UNAVAILABLE backend `simd`"));
         assert_eq!(plan.runs[1].folder().unwrap(), "01-simd");
         assert!(plan.runs.iter().all(|run| run.config.matrix.is_none() && run.config.seed == 0));
+    }
+
+    #[test]
+    fn a_cell_may_choose_the_backend_of_one_family() {
+        let plan = plan(&config(&["matrix={ backends = [\"cpu\", { bls = \"simd\" }] }"]), &rows()).unwrap();
+        assert_eq!(plan.runs[1].unavailable, None);
+        assert_eq!(plan.runs[1].folder().unwrap(), "01-bls-simd");
+        assert_eq!(plan.runs[1].config.backend.to_string(), "bls=simd vdf=cpu erasure=cpu secp256k1=cpu");
     }
 
     #[test]

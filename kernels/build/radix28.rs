@@ -22,8 +22,8 @@ mod table {
     pub const PRIME: usize = 4;
     pub const MULTIPLE_8: usize = PRIME + LIMBS;
     pub const MULTIPLE_32: usize = MULTIPLE_8 + LIMBS;
-    pub const LENT: usize = MULTIPLE_32 + LIMBS;
-    pub const M_BLOCKS: usize = LENT + LIMBS;
+    pub const COMPLEMENT: usize = MULTIPLE_32 + LIMBS;
+    pub const M_BLOCKS: usize = COMPLEMENT + LIMBS;
     pub const SQUARE: usize = M_BLOCKS + super::BLOCKS.len() * LIMBS;
 }
 
@@ -449,9 +449,9 @@ fn tight() -> String {
     asm.put(format!("vpsrlq {q}, {q}, 40"));
     carried(&mut asm, |asm, i, sum, tmp| {
         asm.put(format!("vmovdqa {sum}, {}", at("rsi", i)));
-        asm.put(format!("vpmuludq {tmp}, {q}, {}", constant(table::PRIME + i)));
-        asm.put(format!("vpaddq {sum}, {sum}, {}", constant(table::LENT + i)));
-        asm.put(format!("vpsubq {sum}, {sum}, {tmp}"));
+        let into = if i < LIMBS - 1 { "vpaddq" } else { "vpsubq" };
+        asm.put(format!("vpmuludq {tmp}, {q}, {}", constant(table::COMPLEMENT + i)));
+        asm.put(format!("{into} {sum}, {sum}, {tmp}"));
     });
     asm.finish()
 }

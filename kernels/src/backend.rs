@@ -61,10 +61,30 @@ pub enum Isa {
     Avx2,
     /// 52-bit multiply-add on 512-bit vectors.
     Avx512Ifma,
+    /// [`Isa::Avx512Ifma`] in scalar arithmetic, bit for bit: for tests where no such CPU is at hand. Slow, never chosen
+    /// by itself.
+    Avx512IfmaEmulated,
     /// Galois-field multiplication.
     Gfni,
     /// 128-bit vectors of arm64.
     Neon,
+}
+
+impl Isa {
+    /// Every instruction set that a backend may be told to use.
+    pub const ALL: [Isa; 5] = [Self::Avx2, Self::Avx512Ifma, Self::Avx512IfmaEmulated, Self::Gfni, Self::Neon];
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Avx2 => "avx2",
+            Self::Avx512Ifma => "avx512ifma",
+            Self::Avx512IfmaEmulated => "avx512ifma emulated",
+            Self::Gfni => "gfni",
+            Self::Neon => "neon",
+        })
+    }
 }
 
 /// How a backend is opened.
@@ -102,7 +122,7 @@ pub enum Unavailable {
     /// The CPU lacks an instruction set.
     #[error("the CPU lacks {0}")]
     MissingIsa(&'static str),
-    /// The options name something this backend does not have.
+    /// The options name something that this backend does not have.
     #[error("{0}")]
     Options(String),
 }
@@ -274,6 +294,11 @@ pub trait Session<K: Kernel>: Send {
     ///
     /// [`Error::Cancelled`], [`Error::Device`].
     fn execute(&mut self, control: &Control) -> Result<(), Error>;
+    /// Which of the backend's ways the last [`Session::execute`] took, if it chooses by the input's shape: then it stands
+    /// in the place of [`Description::path`].
+    fn path(&self) -> Option<&'static str> {
+        None
+    }
     /// Encodes the result of the last [`Session::execute`]. Timed as `output_ns`.
     ///
     /// # Errors

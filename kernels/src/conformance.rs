@@ -4,9 +4,10 @@
 //! backend. A backend that cannot be opened prints `SKIPPED <kernel>/<backend>: <reason>`; `SHARDMARK_REQUIRE=cuda,wgpu`
 //! turns that into a failure on hosts that must have it.
 
-use crate::backend::{BackendId, Control, Kernel, Options};
+use crate::backend::{BackendId, Control, Isa, Kernel, Options, Unavailable};
 
-/// Runs `K` on every backend, over every shape and seed, for two iterations each (twice executed: repeatable).
+/// Runs `K` on every backend and every instruction set of `simd`, over every shape and seed, for two iterations each
+/// (twice executed: repeatable).
 ///
 /// # Panics
 ///
@@ -14,33 +15,45 @@ use crate::backend::{BackendId, Control, Kernel, Options};
 pub fn conformance<K: Kernel>(shapes: &[K::Params], seeds: &[u64]) {
     let required = std::env::var("SHARDMARK_REQUIRE").unwrap_or_default();
     for id in BackendId::ALL {
-        for threads in [1, 2] {
-            let backend = match K::open(id, &Options { threads, ..Options::default() }) {
-                Ok(backend) => backend,
-                Err(reason) => {
-                    assert!(
-                        !required.split(',').any(|r| r == id.to_string()),
-                        "{}/{id} is required: {reason}",
-                        K::NAME
-                    );
-                    if threads == 1 {
-                        println!("SKIPPED {}/{id}: {reason}", K::NAME);
+        for isa in instruction_sets(id) {
+            for threads in [1, 2] {
+                let backend = match K::open(id, &Options { threads, isa, ..Options::default() }) {
+                    Ok(backend) => backend,
+                    Err(reason) => {
+                        assert!(
+                            isa.is_some() || !required.split(',').any(|r| r == id.to_string()),
+                            "{}/{id} is required: {reason}",
+                            K::NAME
+                        );
+                        if threads == 1 && !matches!(reason, Unavailable::Options(_)) {
+                            println!("SKIPPED {}/{id}{}: {reason}", K::NAME, label(isa));
+                        }
+                        continue;
                     }
-                    continue;
-                }
-            };
-            assert_eq!(backend.description().backend, id);
-            for params in shapes {
-                K::validate(params).unwrap_or_else(|e| panic!("{} {params:?}: {e}", K::NAME));
-                for &seed in seeds {
-                    run_shape::<K>(id, &*backend, params, seed);
+                };
+                assert_eq!(backend.description().backend, id);
+                for params in shapes {
+                    K::validate(params).unwrap_or_else(|e| panic!("{} {params:?}: {e}", K::NAME));
+                    for &seed in seeds {
+                        run_shape::<K>(&format!("{id}{}", label(isa)), &*backend, params, seed);
+                    }
                 }
             }
         }
     }
 }
 
-fn run_shape<K: Kernel>(id: BackendId, backend: &dyn crate::backend::Backend<K>, params: &K::Params, seed: u64) {
+/// What `Options::isa` may say: nothing, or for `simd` any of them. One that a kernel has no code for is refused.
+pub fn instruction_sets(id: BackendId) -> Vec<Option<Isa>> {
+    let forced = if id == BackendId::Simd { &Isa::ALL[..] } else { &[] };
+    std::iter::once(None).chain(forced.iter().copied().map(Some)).collect()
+}
+
+fn label(isa: Option<Isa>) -> String {
+    isa.map_or_else(String::new, |isa| format!(" ({isa})"))
+}
+
+fn run_shape<K: Kernel>(id: &str, backend: &dyn crate::backend::Backend<K>, params: &K::Params, seed: u64) {
     let what = |iteration: u64| format!("{}/{id} {params:?} seed {seed} iteration {iteration}", K::NAME);
     let control = Control::default();
     let setup = K::setup(params, seed);

@@ -63,6 +63,15 @@ impl Backends {
         }
     }
 
+    /// A short name for files and columns: `cpu`, or the families that differ from it, `bls-simd`.
+    pub fn label(&self) -> String {
+        if let Some(id) = self.uniform() {
+            return id.to_string();
+        }
+        let differing = Family::ALL.into_iter().filter(|family| self.of(*family) != BackendId::Cpu);
+        differing.map(|family| format!("{}-{}", family.name(), self.of(family))).collect::<Vec<_>>().join("+")
+    }
+
     /// The one backend of every family, if there is one.
     pub fn uniform(&self) -> Option<BackendId> {
         (*self == Self::all(self.bls)).then_some(self.bls)

@@ -12,9 +12,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use shardmark_kernels::backend::BackendId;
 
-use crate::config::Config;
+use crate::config::{Backends, Config};
 
 /// Version of the bundle's layout and of `manifest.json`.
 pub const SCHEMA: u32 = 1;
@@ -82,8 +81,8 @@ pub struct Cell {
     pub index: u32,
     /// Which repeat of its backend, from 0. Runs of one repeat are compared as a pair.
     pub repeat: u32,
-    /// The backend of every kernel family.
-    pub backend: BackendId,
+    /// The backend of each kernel family.
+    pub backend: Backends,
 }
 
 /// A run's folder.

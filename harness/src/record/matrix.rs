@@ -44,7 +44,7 @@ impl Matrix {
         let rows = plan.runs.iter().filter_map(|run| {
             let cell = run.cell.as_ref()?;
             Some(MatrixRow {
-                backend: cell.backend.to_string(),
+                backend: cell.backend.label(),
                 repeat: cell.repeat,
                 folder: run.folder().filter(|_| run.unavailable.is_none()),
                 reason: run.unavailable.clone(),

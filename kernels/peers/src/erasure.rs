@@ -54,7 +54,7 @@ fn encode(table: &mut Table, k: u16, m: u16) -> Result<(), String> {
         return Err(format!("{} {name}: the parity of both sides differs", Encode::NAME));
     }
     table.duel(
-        &Case { kernel: Encode::NAME, name: &name, items: Encode::work(&params).items, ours: &ours.description },
+        &Case { kernel: Encode::NAME, name: &name, items: Encode::work(&params).items, ours: &ours.description, path: None },
         &peer,
         "data chunks to parity chunks, in buffers that exist; generator matrix prepared; no tree; an item is a data chunk",
         &mut || session.execute(),
@@ -88,7 +88,7 @@ fn reconstruct(table: &mut Table, k: u16, m: u16) -> Result<(), String> {
         return Err(format!("{} {name}: the data of both sides differs", Reconstruct::NAME));
     }
     let items = Reconstruct::work(&params).items;
-    let case = Case { kernel: Reconstruct::NAME, name: &name, items, ours: &ours.description };
+    let case = Case { kernel: Reconstruct::NAME, name: &name, items, ours: &ours.description, path: None };
     const TIMED: &str = "chunks of one pattern to data chunks, in buffers that exist; no tree, no re-encoding; an item is a \
                          data chunk; ours solves the pattern and copies the data that arrived";
     table.duel(

@@ -12,7 +12,10 @@ mod secp256k1;
 mod verify_batch;
 
 use clap::Parser;
-use shardmark_kernels::backend::BackendId;
+use shardmark_kernels::backend::{BackendId, Kernel, Options};
+use shardmark_kernels::bls::VerifyBatch;
+use shardmark_kernels::erasure::Encode;
+use shardmark_kernels::secp256k1::Recover;
 
 /// Our kernels against named peers, interleaved in one process, one thread, on the same input.
 #[derive(Parser)]
@@ -29,6 +32,9 @@ struct Arguments {
     /// Rounds a row; each times both sides once or more.
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(3..=100_000))]
     rounds: u32,
+    /// Instead of the peers: every batch size against our own scalar backend.
+    #[arg(long)]
+    curve: bool,
     /// The core to pin to.
     #[arg(long, default_value_t = 0)]
     core: usize,
@@ -38,7 +44,7 @@ fn main() {
     let arguments = Arguments::parse();
     let filter = arguments.filter.as_deref().unwrap_or("");
     let mut table = duel::Table::new(filter, arguments.json, arguments.rounds, arguments.backend);
-    if let Err(reason) = run(&mut table, &host::pin(arguments.core)) {
+    if let Err(reason) = run(&mut table, &host::pin(arguments.core), arguments.curve) {
         eprintln!("error: {reason}");
         std::process::exit(4);
     }
@@ -48,10 +54,29 @@ fn main() {
     }
 }
 
-fn run(table: &mut duel::Table, pinned: &Result<usize, String>) -> Result<(), String> {
+fn run(table: &mut duel::Table, pinned: &Result<usize, String>, curve: bool) -> Result<(), String> {
     table.header(pinned)?;
-    verify_batch::rows(table)?;
-    aggregate::rows(table)?;
-    erasure::rows(table)?;
-    secp256k1::rows(table)
+    if curve {
+        return verify_batch::curve(table);
+    }
+    if available::<VerifyBatch>(table.backend) {
+        verify_batch::rows(table)?;
+        aggregate::rows(table)?;
+    }
+    if available::<Encode>(table.backend) {
+        erasure::rows(table)?;
+    }
+    if available::<Recover>(table.backend) {
+        secp256k1::rows(table)?;
+    }
+    Ok(())
+}
+
+/// Whether our backend has the family of this kernel; says why not.
+fn available<K: Kernel>(backend: BackendId) -> bool {
+    let reason = K::open(backend, &Options::default()).err();
+    if let Some(reason) = &reason {
+        eprintln!("# {}/{backend}: unavailable: {reason}", K::NAME);
+    }
+    reason.is_none()
 }

@@ -60,6 +60,11 @@ impl<K: Kernel> Loaded<'_, K> {
         self.session.execute(self.control).is_ok()
     }
 
+    /// The way the last call took, if the backend has several.
+    pub fn path(&self) -> Option<&'static str> {
+        self.session.path()
+    }
+
     /// The work and its encoded output.
     pub fn output(&mut self) -> Option<K::Output> {
         self.session.execute(self.control).ok()?;

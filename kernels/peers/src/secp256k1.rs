@@ -28,7 +28,7 @@ pub fn rows(table: &mut Table) -> Result<(), String> {
         let ours = Ours::<Recover>::open(table.backend, &())?;
         let want: Vec<Address> = ours.checked(&(), &input)?.into_iter().flatten().collect();
         let items = Recover::work(&RecoverParams { batch }).items;
-        let case = Case { kernel: Recover::NAME, name: &name, items, ours: &ours.description };
+        let case = Case { kernel: Recover::NAME, name: &name, items, ours: &ours.description, path: None };
         let mut session = ours.load(&input)?;
         let context = Secp256k1::verification_only();
         table.duel(

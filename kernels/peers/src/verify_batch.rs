@@ -11,7 +11,7 @@ use commonware_cryptography::bls12381::primitives::ops::batch;
 use commonware_cryptography::bls12381::primitives::variant::MinPk;
 use commonware_parallel::Sequential;
 use commonware_utils::iter::NonEmpty;
-use shardmark_kernels::backend::{Kernel, generator};
+use shardmark_kernels::backend::{BackendId, Kernel, generator};
 use shardmark_kernels::bls::verify_batch::{Input, Setup};
 use shardmark_kernels::bls::{SCHEME, SecretKey, SignatureSet, Signers, VerifyBatch};
 
@@ -22,6 +22,12 @@ const MULTIPLE: &str = concat!("blst ", env!("VERSUS_BLST"), " verify_multiple_a
 const ONE_BY_ONE: &str = concat!("blst ", env!("VERSUS_BLST"), " one by one");
 const AGGREGATED: &str =
     concat!("blst ", env!("VERSUS_BLST"), " sums and one verification, NO verdict per vote: forged votes can cancel");
+const RECOMPOSED: &str = concat!(
+    "blst ",
+    env!("VERSUS_BLST"),
+    " recomposed: subgroup checks, two 64-bit Pippenger sums, two pairings; one verdict for all"
+);
+const OUR_CPU: &str = "shardmark cpu";
 const COMMONWARE: &str = concat!("commonware-cryptography ", env!("VERSUS_COMMONWARE"), " verify_same_message");
 
 /// Weights of [`MULTIPLE`], as wide as ours.
@@ -42,21 +48,26 @@ const fn shape(sets: usize, messages: usize, bad: usize, from_bytes: bool) -> Sh
     Shape { sets, messages, bad, from_bytes }
 }
 
-const SHAPES: [Shape; 13] = [
+const SHAPES: [Shape; 15] = [
     shape(1, 1, 0, false),
     shape(8, 8, 0, false),
     shape(32, 32, 0, false),
     shape(128, 128, 0, false),
-    shape(512, 512, 0, false),
+    shape(1024, 1024, 0, false),
     shape(10, 1, 0, false),
     shape(100, 1, 0, false),
     shape(250, 1, 0, false),
     shape(1000, 1, 0, false),
     shape(250, 1, 1, false),
+    shape(250, 1, 8, false),
     shape(128, 128, 0, true),
+    shape(1024, 1024, 0, true),
     shape(250, 1, 0, true),
     shape(250, 1, 1, true),
 ];
+
+/// Batch sizes of the curve: our own backends against each other.
+const CURVE: [usize; 19] = [1, 2, 3, 4, 6, 8, 10, 16, 24, 32, 48, 64, 96, 128, 250, 512, 1024, 2048, 4096];
 
 /// All rows.
 ///
@@ -65,6 +76,19 @@ const SHAPES: [Shape; 13] = [
 /// The backend is unavailable, a side is wrong, or the output cannot be written.
 pub fn rows(table: &mut Table) -> Result<(), String> {
     SHAPES.into_iter().try_for_each(|shape| shape.rows(table))
+}
+
+/// Every size from 1 to 4,096 sets against our own `cpu`: one message for all, ten sets a message, all distinct.
+///
+/// # Errors
+///
+/// As [`rows`].
+pub fn curve(table: &mut Table) -> Result<(), String> {
+    CURVE.into_iter().try_for_each(|sets| {
+        let mut messages = vec![1, sets.div_ceil(10), sets];
+        messages.dedup();
+        messages.into_iter().try_for_each(|messages| shape(sets, messages, 0, false).against(table, &[OUR_CPU]))
+    })
 }
 
 impl Shape {
@@ -81,6 +105,7 @@ impl Shape {
         if self.messages == 1 && self.sets > 1 {
             peers.push(COMMONWARE);
             if self.bad == 0 {
+                peers.push(RECOMPOSED);
                 peers.push(AGGREGATED);
             }
         }
@@ -88,11 +113,18 @@ impl Shape {
     }
 
     fn rows(&self, table: &mut Table) -> Result<(), String> {
+        let mut peers = self.peers();
+        if table.backend != BackendId::Cpu {
+            peers.push(OUR_CPU);
+        }
+        self.against(table, &peers)
+    }
+
+    fn against(&self, table: &mut Table, peers: &[&'static str]) -> Result<(), String> {
         let Self { sets, messages, bad, from_bytes } = *self;
         let from = if from_bytes { "bytes" } else { "points" };
         let name = format!("sets={sets} messages={messages} bad={bad} from={from}");
-        let peers = self.peers();
-        if !table.wants_any(VerifyBatch::NAME, &name, &peers) {
+        if !table.wants_any(VerifyBatch::NAME, &name, peers) {
             return Ok(());
         }
         let votes = Votes::new(self)?;
@@ -101,11 +133,15 @@ impl Shape {
         if (0..sets).any(|i| verdicts[i].is_ok() == votes.is_bad(i)) {
             return Err(format!("{} {name}: not the sets that were made bad", VerifyBatch::NAME));
         }
-        let case = Case { kernel: VerifyBatch::NAME, name: &name, items: sets as u64, ours: &ours.description };
+        let cpu = Ours::<VerifyBatch>::open(BackendId::Cpu, &votes.setup)?;
+        let mut cpu_session = cpu.load(&votes.input)?;
         let mut session = ours.load(&votes.input)?;
+        let _ = session.output();
+        let path = session.path();
+        let case = Case { kernel: VerifyBatch::NAME, name: &name, items: sets as u64, ours: &ours.description, path };
         let mut our_points = || session.output().as_ref() == Some(&verdicts);
         let mut our_bytes = || ours.compute(&votes.input).as_ref() == Some(&verdicts);
-        for peer in peers {
+        for &peer in peers {
             let ours: Side = if from_bytes { &mut our_bytes } else { &mut our_points };
             let theirs: Side = match (peer, from_bytes) {
                 (MULTIPLE, false) => &mut votes.multiple(),
@@ -114,6 +150,10 @@ impl Shape {
                 (ONE_BY_ONE, true) => &mut || votes.one_by_one_from_bytes(),
                 (COMMONWARE, false) => &mut votes.commonware()?,
                 (COMMONWARE, true) => &mut votes.commonware_from_bytes()?,
+                (OUR_CPU, false) => &mut || cpu_session.output().as_ref() == Some(&verdicts),
+                (OUR_CPU, true) => &mut || cpu.compute(&votes.input).as_ref() == Some(&verdicts),
+                (RECOMPOSED, false) => &mut || votes.recomposed(&votes.signatures),
+                (RECOMPOSED, true) => &mut || votes.decoded().is_some_and(|signatures| votes.recomposed(&signatures)),
                 (_, false) => &mut || votes.aggregated(&votes.signatures),
                 (_, true) => &mut || votes.decoded().is_some_and(|signatures| votes.aggregated(&signatures)),
             };
@@ -128,6 +168,8 @@ fn timed(peer: &str, from_bytes: bool) -> String {
     let theirs = match peer {
         MULTIPLE => "the peer's 64 bits, drawn before",
         ONE_BY_ONE => "the peer's none",
+        OUR_CPU => "the cpu backend's 64 bits likewise",
+        RECOMPOSED => "the peer's 64 bits, drawn before",
         COMMONWARE if from_bytes => "the peer's 128 bits from a fast generator; its decoder checks the subgroup",
         COMMONWARE => {
             "the peer's 128 bits from a fast generator; its caller's subgroup checks are inside, through blst"
@@ -135,8 +177,8 @@ fn timed(peer: &str, from_bytes: bool) -> String {
         _ => "the peer's none",
     };
     format!(
-        "keys resident, {decoding}, hashing and signature subgroup checks inside; weights: ours 64 bits drawn from the \
-         system inside, {theirs}"
+        "keys resident, {decoding}, hashing and signature subgroup checks inside; weights: ours at least 64 bits drawn \
+         from the system inside, {theirs}"
     )
 }
 
@@ -147,7 +189,7 @@ struct Votes {
     keys: Vec<PublicKey>,
     signatures: Vec<Signature>,
     scalars: Vec<blst_scalar>,
-    bad: Option<usize>,
+    bad: Vec<usize>,
 }
 
 impl Votes {
@@ -158,11 +200,11 @@ impl Votes {
         let secrets: Vec<SecretKey> = (0..shape.sets).map(secret).collect();
         let messages: Vec<Vec<u8>> =
             (0..shape.messages).map(|i| [&[0u8][..], &(i as u64).to_le_bytes(), &[7; 24]].concat()).collect();
-        // Somewhere inside, on no boundary of a search by halves.
-        let bad = (shape.bad > 0).then_some(shape.sets * 5 / 9);
+        // Spread evenly, on no boundary of a search by halves.
+        let bad: Vec<usize> = (0..shape.bad).map(|i| shape.sets * (9 * i + 5) / (9 * shape.bad)).collect();
         let sets = secrets.iter().enumerate().map(|(i, secret)| {
             let message = i % messages.len();
-            let signed: &[u8] = if Some(i) == bad { b"another message" } else { &messages[message] };
+            let signed: &[u8] = if bad.contains(&i) { b"another message" } else { &messages[message] };
             SignatureSet { signers: Signers::One(i as u32), message: message as u32, signature: secret.sign(signed) }
         });
         let sets: Vec<SignatureSet> = sets.collect();
@@ -181,7 +223,7 @@ impl Votes {
     }
 
     fn is_bad(&self, set: usize) -> bool {
-        self.bad == Some(set)
+        self.bad.contains(&set)
     }
 
     fn message(&self, set: usize) -> &[u8] {
@@ -230,6 +272,15 @@ impl Votes {
         signatures.validate().is_ok() && verdict == BLST_ERROR::BLST_SUCCESS
     }
 
+    /// What blst's public calls allow for votes on one message, with weights.
+    fn recomposed(&self, signatures: &[Signature]) -> bool {
+        let weights: Vec<u8> = self.scalars.iter().flat_map(|scalar| scalar.b[..WEIGHT_BITS / 8].to_vec()).collect();
+        let sum = signatures.mult(&weights, WEIGHT_BITS).to_signature();
+        let key = self.keys.mult(&weights, WEIGHT_BITS).to_public_key();
+        let verdict = sum.fast_aggregate_verify_pre_aggregated(false, self.message(0), SCHEME.as_bytes(), &key);
+        signatures.iter().all(Signature::subgroup_check) && verdict == BLST_ERROR::BLST_SUCCESS
+    }
+
     /// commonware's call asks that its caller checked the groups: blst does, in the timed region, because ours does too.
     fn commonware(&self) -> Result<impl FnMut() -> bool, String> {
         let keys = self.commonware_keys()?;
@@ -258,7 +309,7 @@ impl Votes {
         };
         let mut rng = generator("versus", 1, 1);
         let bad = batch::verify_same_message::<_, MinPk, _>(&mut rng, &[], message, entries, &Sequential);
-        bad.into_iter().eq(self.bad)
+        bad.into_iter().eq(self.bad.iter().copied())
     }
 }
 

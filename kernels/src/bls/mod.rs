@@ -9,6 +9,7 @@
 //! | [`signers`] | who signed: a slot or a bitmap |
 //! | `points` | the safe door to blst's group functions |
 //! | `material` | seeded keys, messages and faults for inputs |
+//! | `bisect` | verify-batch's search for bad sets, for every backend |
 //! | `cpu` | the scalar backend over blst |
 //!
 //! The scheme is [`SCHEME`]: keys in G1 (48 bytes), signatures in G2 (96 bytes), both in the compressed encoding of
@@ -17,6 +18,7 @@
 
 pub mod aggregate_keys;
 pub mod aggregate_signatures;
+mod bisect;
 mod cpu;
 pub mod keys;
 mod material;

@@ -5,8 +5,8 @@
 //! Names follow blst 0.3.17, `bindings/blst.h`.
 
 use blst::{
-    BLST_ERROR, MultiPoint, blst_fp12, blst_p1, blst_p1_affine, blst_p2, blst_p2_affine, blst_scalar, p1_affines,
-    p2_affines,
+    BLST_ERROR, MultiPoint, blst_fp2, blst_fp12, blst_p1, blst_p1_affine, blst_p2, blst_p2_affine, blst_scalar,
+    p1_affines, p2_affines,
 };
 
 use super::{PUBLIC_KEY_BYTES, Refusal, SCHEME, SIGNATURE_BYTES};
@@ -185,6 +185,14 @@ pub(super) fn hash_to_g2(message: &[u8]) -> blst_p2 {
     let (dst, none) = (SCHEME.as_bytes(), std::ptr::null());
     // SAFETY: both slices outlive the call and come with their lengths; the augmentation is empty.
     unsafe { blst::blst_hash_to_g2(&mut out, message.as_ptr(), message.len(), dst.as_ptr(), dst.len(), none, 0) };
+    out
+}
+
+/// The sum of the map's values at two elements, brought to G2: the hash of a message with these elements.
+pub(super) fn map_to_g2(u: &blst_fp2, v: &blst_fp2) -> blst_p2 {
+    let mut out = blst_p2::default();
+    // SAFETY: the function reads two field elements and writes one Jacobian point.
+    unsafe { blst::blst_map_to_g2(&mut out, u, v) };
     out
 }
 

@@ -5,10 +5,8 @@
 //! | `committee` | resident keys and masked sums |
 //! | `aggregate` | both aggregation kernels |
 //! | `verify` | verify-batch: one equation for the whole batch |
-//! | `bisect` | verify-batch: the search for bad sets when it fails |
 
 mod aggregate;
-mod bisect;
 mod committee;
 mod verify;
 
@@ -29,7 +27,12 @@ impl Cpu {
         Ok(Self { pool: Pool::open(options)? })
     }
 
-    fn describe(&self) -> Description {
+    /// On threads that are there already.
+    pub(super) fn over(pool: Pool) -> Self {
+        Self { pool }
+    }
+
+    pub(super) fn describe(&self) -> Description {
         self.pool.describe(format!("blst {}", env!("SHARDMARK_BLST")))
     }
 }

@@ -19,9 +19,9 @@ use rand::TryRng;
 
 use super::Cpu;
 use super::aggregate::executed;
-use super::bisect::Bisection;
 use super::committee::Committee;
 use crate::backend::{Backend, Control, Description, Error, Prepared, Session};
+use crate::bls::bisect::{Bisection, Equation};
 use crate::bls::points::{
     G1, G2, add_g1, add_g2, affine_g1, affine_g2, decode_g2, hash_to_g2, in_g2, is_infinite_g1, is_infinite_g2,
     miller_loop, negated_generator, weighted_sum_g1, weighted_sum_g2,
@@ -103,7 +103,7 @@ impl Session<VerifyBatch> for Batch<'_> {
         self.verdicts = None;
         let (mut verdicts, sets) = self.admit(control)?;
         if !sets.is_empty() {
-            let equation = Equation::new(&self.verifier.pool, control, &self.messages, sets)?;
+            let equation = BatchEquation::new(&self.verifier.pool, control, &self.messages, sets)?;
             for set in Bisection::new(&equation, control).bad_sets()? {
                 verdicts[set] = Err(Refusal::Invalid);
             }
@@ -151,21 +151,21 @@ impl Batch<'_> {
 }
 
 /// A set that only the equation can decide: points in their subgroups, none infinite.
-pub(super) struct Set {
+struct Set {
     /// Position in the input.
-    pub(super) index: usize,
+    index: usize,
     message: usize,
     key: G1,
     signature: G2,
 }
 
 /// The equation of one batch, evaluated over any range of its sets.
-pub(super) struct Equation<'a> {
-    pub(super) pool: &'a Pool,
+struct BatchEquation<'a> {
+    pool: &'a Pool,
     /// Ordered by message.
-    pub(super) sets: Vec<Set>,
+    sets: Vec<Set>,
     /// The sets of each message.
-    pub(super) groups: Vec<Range<usize>>,
+    groups: Vec<Range<usize>>,
     keys: Vec<G1>,
     signatures: Vec<G2>,
     weights: Vec<u64>,
@@ -174,14 +174,14 @@ pub(super) struct Equation<'a> {
     /// By group.
     hashes: Vec<G2>,
     /// Groups in a chunk.
-    pub(super) chunk: usize,
+    chunk: usize,
     /// Miller loops of the groups, a whole chunk at a time; the groups of a last chunk that is not whole are computed
     /// together with the signature's pair.
     chunks: Vec<blst_fp12>,
     negated_generator: G1,
 }
 
-impl<'a> Equation<'a> {
+impl<'a> BatchEquation<'a> {
     /// Hashes, draws the weights and computes the Miller loops of all messages. `sets` is ordered by message and not
     /// empty.
     fn new(pool: &'a Pool, control: &Control, messages: &[&[u8]], sets: Vec<Set>) -> Result<Self, Error> {
@@ -224,27 +224,6 @@ impl<'a> Equation<'a> {
         Ok(equation)
     }
 
-    /// The equation's left side over whole messages: one if all of their sets hold.
-    pub(super) fn over_groups(&self, groups: Range<usize>) -> blst_fp12 {
-        let sets = self.groups[groups.start].start..self.groups[groups.end - 1].end;
-        // Whole chunks inside the range are known; what sticks out at its sides is not.
-        let first = groups.start.div_ceil(self.chunk);
-        let last = (groups.end / self.chunk).max(first);
-        let (head, tail) = (groups.start..groups.end.min(first * self.chunk), last * self.chunk..groups.end);
-        let sides = head.chain(tail).map(|group| self.pair(group));
-        let mut product = miller_loop(sides.chain([self.signature_pair(sets)]));
-        for known in self.chunks.get(first..last).unwrap_or_default() {
-            product *= *known;
-        }
-        product.final_exp()
-    }
-
-    /// The equation's left side over some of the sets of message `group`: one if they all hold.
-    pub(super) fn within_group(&self, group: usize, sets: Range<usize>) -> blst_fp12 {
-        let key = affine_g1(&[self.weighted_key(sets.clone())])[0];
-        miller_loop([(key, self.hashes[group]), self.signature_pair(sets)].into_iter()).final_exp()
-    }
-
     fn pair(&self, group: usize) -> (G1, G2) {
         (self.weighted_keys[group], self.hashes[group])
     }
@@ -264,6 +243,43 @@ impl<'a> Equation<'a> {
         let parts =
             self.pool.map(ranges.len(), |i| weighted_sum_g1(&points[ranges[i].clone()], &weights[ranges[i].clone()]));
         parts.iter().fold(blst_p1::default(), |sum, part| add_g1(&sum, part))
+    }
+}
+
+impl Equation for BatchEquation<'_> {
+    fn groups(&self) -> &[Range<usize>] {
+        &self.groups
+    }
+
+    fn chunk(&self) -> usize {
+        self.chunk
+    }
+
+    fn index(&self, set: usize) -> usize {
+        self.sets[set].index
+    }
+
+    fn over_groups(&self, groups: Range<usize>) -> blst_fp12 {
+        let sets = self.groups[groups.start].start..self.groups[groups.end - 1].end;
+        // Whole chunks inside the range are known; what sticks out at its sides is not.
+        let first = groups.start.div_ceil(self.chunk);
+        let last = (groups.end / self.chunk).max(first);
+        let (head, tail) = (groups.start..groups.end.min(first * self.chunk), last * self.chunk..groups.end);
+        let sides = head.chain(tail).map(|group| self.pair(group));
+        let mut product = miller_loop(sides.chain([self.signature_pair(sets)]));
+        for known in self.chunks.get(first..last).unwrap_or_default() {
+            product *= *known;
+        }
+        product.final_exp()
+    }
+
+    fn within_group(&self, group: usize, sets: Range<usize>) -> blst_fp12 {
+        let key = affine_g1(&[self.weighted_key(sets.clone())])[0];
+        miller_loop([(key, self.hashes[group]), self.signature_pair(sets)].into_iter()).final_exp()
+    }
+
+    fn pool(&self) -> &Pool {
+        self.pool
     }
 }
 

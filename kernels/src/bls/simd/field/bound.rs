@@ -13,7 +13,7 @@ impl Bound {
     /// What [`super::Ring::tight`] gives.
     pub(in crate::bls::simd) const TIGHT: Self = Self::below(2);
     /// What a product gives.
-    pub(in crate::bls::simd) const PRODUCT: Self = Self::below(2);
+    pub(in crate::bls::simd) const PRODUCT: Self = Self::below(3);
 
     #[cfg_attr(not(debug_assertions), expect(unused_variables))]
     pub(in crate::bls::simd) const fn below(multiple: u32) -> Self {

@@ -2,8 +2,10 @@
 //!
 //! Source of the prime: draft-irtf-cfrg-pairing-friendly-curves-11, section 4.2.1.
 
+use blst::blst_fp;
+
 /// The prime `p`, 64-bit limbs, least significant first.
-pub(super) const P: [u64; 6] = [
+pub(in crate::bls::simd) const P: [u64; 6] = [
     0xb9fe_ffff_ffff_aaab,
     0x1eab_fffe_b153_ffff,
     0x6730_d2a0_f6b0_f624,
@@ -13,7 +15,7 @@ pub(super) const P: [u64; 6] = [
 ];
 
 /// `2^n mod p`.
-pub(super) const fn power_of_two(n: usize) -> [u64; 6] {
+pub(in crate::bls::simd) const fn power_of_two(n: usize) -> [u64; 6] {
     let mut value = [1, 0, 0, 0, 0, 0];
     let mut i = 0;
     while i < n {
@@ -23,19 +25,41 @@ pub(super) const fn power_of_two(n: usize) -> [u64; 6] {
     value
 }
 
+/// The residue of an integer below the prime, in blst's Montgomery form.
+pub(in crate::bls::simd) const fn residue(mut value: [u64; 6]) -> blst_fp {
+    let mut i = 0;
+    while i < 384 {
+        value = reduce(shift_left(value));
+        i += 1;
+    }
+    blst_fp { l: value }
+}
+
+/// The residue of a small integer.
+pub(in crate::bls::simd) const fn small(value: i64) -> blst_fp {
+    let words = [value.unsigned_abs(), 0, 0, 0, 0, 0];
+    residue(if value < 0 { difference(P, words).0 } else { words })
+}
+
 /// `value / p` is 0 or 1: the remainder.
 pub(super) const fn reduce(value: [u64; 6]) -> [u64; 6] {
+    let (out, below) = difference(value, P);
+    if below { value } else { out }
+}
+
+/// `a - b` modulo `2^384`, and whether it is below zero.
+const fn difference(a: [u64; 6], b: [u64; 6]) -> ([u64; 6], bool) {
     let mut out = [0; 6];
     let mut borrow = false;
     let mut i = 0;
     while i < 6 {
-        let (d, b1) = value[i].overflowing_sub(P[i]);
+        let (d, b1) = a[i].overflowing_sub(b[i]);
         let (d, b2) = d.overflowing_sub(borrow as u64);
         out[i] = d;
         borrow = b1 | b2;
         i += 1;
     }
-    if borrow { value } else { out }
+    (out, borrow)
 }
 
 /// Twice a value below `2^383`.

@@ -5,19 +5,28 @@
 //! | `bound` | how far a value may exceed the prime: tracked and asserted in debug builds |
 //! | `constants` | the prime and its powers of two, at compile time |
 //! | `radix28` | 4 lanes of 14 limbs of 28 bits, for AVX2 |
+//! | `radix52` | 8 lanes of 8 limbs of 52 bits, for AVX-512 IFMA |
 //! | `quadratic` | the extension by `i`, `i^2 = -1`, over any of them |
 //!
 //! Everything here is variable time and for verification only: a secret never enters a lane.
 
 pub(super) mod bound;
-mod constants;
+pub(super) mod constants;
 mod quadratic;
 mod radix28;
+mod radix52;
+#[cfg(test)]
+mod tests;
 
 use blst::blst_fp;
 
 pub(super) use quadratic::Fp2;
 pub(super) use radix28::Fp28;
+#[cfg(target_arch = "x86_64")]
+#[allow(unused_imports)]
+pub(super) use radix52::Avx512;
+#[allow(unused_imports)]
+pub(super) use radix52::{Emulated, Fp52};
 
 /// One bit a lane; bits past the last lane are clear.
 pub(super) type Mask = u8;
@@ -141,88 +150,4 @@ fn multiply(a: &blst_fp, b: &blst_fp) -> blst_fp {
     // SAFETY: the function reads two field elements and writes one.
     unsafe { blst::blst_fp_mul(&mut out, a, b) };
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn random(seed: &mut u64) -> blst_fp {
-        let mut scalar = [0u8; 96];
-        for byte in &mut scalar {
-            *seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            *byte = (*seed >> 56) as u8;
-        }
-        let mut words = [0u64; 6];
-        for (word, bytes) in words.iter_mut().zip(scalar.chunks(8)) {
-            *word = u64::from_le_bytes(bytes.try_into().unwrap());
-        }
-        words[5] &= (1 << 60) - 1;
-        blst_fp { l: words }
-    }
-
-    fn oracle(
-        f: unsafe extern "C" fn(*mut blst_fp, *const blst_fp, *const blst_fp),
-        a: &blst_fp,
-        b: &blst_fp,
-    ) -> blst_fp {
-        let mut out = blst_fp::default();
-        unsafe { f(&mut out, a, b) };
-        out
-    }
-
-    fn stored<F: Field>(value: &F) -> Vec<blst_fp> {
-        let mut lanes = vec![blst_fp::default(); F::LANES];
-        value.store(&mut lanes);
-        lanes
-    }
-
-    fn agrees<F: Field>() {
-        let mut seed = 1;
-        let mut edge = constants::P;
-        edge[0] -= 1;
-        for round in 0..200 {
-            let mut pick = |_| match (round < 10, round % 3) {
-                (true, 0) => blst_fp::default(),
-                (true, 1) => blst_fp { l: edge },
-                _ => random(&mut seed),
-            };
-            let a: Vec<blst_fp> = (0..F::LANES).map(&mut pick).collect();
-            let b: Vec<blst_fp> = (0..F::LANES).map(&mut pick).collect();
-            let (x, y) = (F::load(|i| a[i]), F::load(|i| b[i]));
-            assert_eq!(stored(&x), a);
-            let check = |got: &F, f| {
-                assert_eq!(stored(got), a.iter().zip(&b).map(|(a, b)| oracle(f, a, b)).collect::<Vec<_>>())
-            };
-            check(&x.mul(&y), blst::blst_fp_mul);
-            check(&x.add(&y), blst::blst_fp_add);
-            check(&x.sub(&y), blst::blst_fp_sub);
-            check(&x.sub_wide(&y), blst::blst_fp_sub);
-            check(&x.sub_wide(&y).sub_wide(&F::zero()).add(&x).tight().sub(&x), blst::blst_fp_sub);
-            let square: Vec<blst_fp> = a.iter().map(|a| multiply(a, a)).collect();
-            assert_eq!(stored(&x.sqr()), square);
-            assert_eq!(x.sub(&x).is_zero(), F::ALL);
-            let mut packed = vec![F::Packed::default(); F::LANES];
-            x.sub_wide(&y).tight().pack(&mut packed);
-            check(&F::unpack(|i| &packed[i]), blst::blst_fp_sub);
-            let inverse = x.invert();
-            if round >= 10 {
-                assert_eq!(x.is_zero(), 0);
-                assert_eq!(stored(&x.mul(&inverse)), stored(&F::one()));
-            }
-            assert_eq!(
-                stored(&F::select(5, &x, &y)),
-                (0..F::LANES).map(|i| if 5 >> i & 1 == 1 { a[i] } else { b[i] }).collect::<Vec<_>>()
-            );
-        }
-    }
-
-    #[test]
-    fn radix28_agrees_with_blst() {
-        if !Fp28::available() {
-            println!("SKIPPED: no AVX2");
-            return;
-        }
-        agrees::<Fp28>();
-    }
 }

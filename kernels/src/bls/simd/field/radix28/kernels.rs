@@ -7,7 +7,7 @@ use std::arch::naked_asm;
 use std::mem::MaybeUninit;
 
 use super::{
-    BITS, BLOCKS, Bound, COLUMNS, FINAL, Fp2, Fp28, K, LANES, LENT, LIMBS, LOW, Limbs, M_BLOCKS, MULTIPLE_8,
+    BITS, BLOCKS, Bound, COLUMNS, COMPLEMENT, FINAL, Fp2, Fp28, K, LANES, LIMBS, LOW, Limbs, M_BLOCKS, MULTIPLE_8,
     MULTIPLE_32, PRIME, RECIPROCAL, SQUARE, spread,
 };
 
@@ -23,7 +23,7 @@ struct Table {
     prime: Limbs,
     multiple_8: Limbs,
     multiple_32: Limbs,
-    lent: Limbs,
+    complement: Limbs,
     m_blocks: [Limbs; BLOCKS.len()],
     square: Columns,
 }
@@ -35,7 +35,7 @@ static TABLE: Table = Table {
     prime: Limbs(spread(PRIME)),
     multiple_8: Limbs(spread(MULTIPLE_8)),
     multiple_32: Limbs(spread(MULTIPLE_32)),
-    lent: Limbs(spread(LENT)),
+    complement: Limbs(spread(COMPLEMENT)),
     m_blocks: [
         Limbs(spread(M_BLOCKS[0])),
         Limbs(spread(M_BLOCKS[1])),

@@ -121,11 +121,16 @@ const MULTIPLE_32: [u64; LIMBS] = lend(32);
 
 /// `2^40 / (p / 2^364)`, rounded down twice: the quotient of a value by `p` comes out at most one too small.
 const RECIPROCAL: u64 = (1 << 40) / (PRIME[LIMBS - 1] + 1);
-/// Zero, every limb but the last with `2^36` lent to it by the next.
-const LENT: [u64; LIMBS] = {
-    let mut limbs = [(1 << 36) - (1 << (36 - BITS)); LIMBS];
-    limbs[0] = 1 << 36;
-    limbs[LIMBS - 1] = 0u64.wrapping_sub(1 << (36 - BITS));
+/// What a quotient adds to each limb but the last in the place of `-p`, lent `2^28` by the next; and takes from the last.
+/// A quotient of zero changes nothing, and no limb ever falls below zero.
+const COMPLEMENT: [u64; LIMBS] = {
+    let mut limbs = PRIME;
+    let mut i = 0;
+    while i < LIMBS {
+        let returned = if i > 0 { 1 } else { 0 };
+        limbs[i] = if i < LIMBS - 1 { (1 << BITS) - returned - PRIME[i] } else { PRIME[i] + returned };
+        i += 1;
+    }
     limbs
 };
 

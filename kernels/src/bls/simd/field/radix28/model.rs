@@ -1,7 +1,7 @@
 //! The arithmetic in portable code: what the assembly is tested against, and what runs where there is none.
 
 use super::{
-    BITS, BLOCKS, Bound, COLUMNS, FINAL, Fp2, Fp28, K, LANES, LENT, LIMBS, LOW, Limbs, M_BLOCKS, MULTIPLE_8,
+    BITS, BLOCKS, Bound, COLUMNS, COMPLEMENT, FINAL, Fp2, Fp28, K, LANES, LIMBS, LOW, Limbs, M_BLOCKS, MULTIPLE_8,
     MULTIPLE_32, PRIME, RECIPROCAL, SQUARE,
 };
 
@@ -33,7 +33,8 @@ pub(super) fn sub_wide(a: &Fp28, b: &Fp28, bound: Bound) -> Fp28 {
 pub(super) fn tight(a: &Fp28, bound: Bound) -> Fp28 {
     carried(bound, |i, lane| {
         let q = (a.limbs.0[LIMBS - 1][lane] * RECIPROCAL) >> 40;
-        a.limbs.0[i][lane].wrapping_add(LENT[i]).wrapping_sub(q * PRIME[i])
+        let (limb, multiple) = (a.limbs.0[i][lane], q * COMPLEMENT[i]);
+        if i < LIMBS - 1 { limb + multiple } else { limb - multiple }
     })
 }
 

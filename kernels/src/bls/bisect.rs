@@ -13,13 +13,30 @@ use std::ops::Range;
 
 use blst::blst_fp12;
 
-use super::verify::Equation;
+use super::points::inverse_gt;
 use crate::backend::{Control, Error};
-use crate::bls::points::inverse_gt;
+use crate::pool::Pool;
+
+/// The equation of a batch of sets, ordered by message so that the sets of one message are neighbours, evaluated over any
+/// range. Weights are fixed.
+pub(super) trait Equation: Sync {
+    /// The sets of each message.
+    fn groups(&self) -> &[Range<usize>];
+    /// Groups whose Miller loops are kept together: a cut between two such chunks costs none anew.
+    fn chunk(&self) -> usize;
+    /// A set's position in the input.
+    fn index(&self, set: usize) -> usize;
+    /// The left side over whole messages, after the final exponentiation: one if all of their sets hold.
+    fn over_groups(&self, groups: Range<usize>) -> blst_fp12;
+    /// The left side over some of the sets of one message.
+    fn within_group(&self, group: usize, sets: Range<usize>) -> blst_fp12;
+    /// The threads to search with.
+    fn pool(&self) -> &Pool;
+}
 
 /// One search.
-pub(super) struct Bisection<'a> {
-    equation: &'a Equation<'a>,
+pub(super) struct Bisection<'a, E> {
+    equation: &'a E,
     control: &'a Control,
 }
 
@@ -31,8 +48,8 @@ enum Suspect {
     Sets { group: usize, sets: Range<usize> },
 }
 
-impl<'a> Bisection<'a> {
-    pub(super) fn new(equation: &'a Equation<'a>, control: &'a Control) -> Self {
+impl<'a, E: Equation> Bisection<'a, E> {
+    pub(super) fn new(equation: &'a E, control: &'a Control) -> Self {
         Self { equation, control }
     }
 
@@ -43,7 +60,7 @@ impl<'a> Bisection<'a> {
     /// [`Error::Cancelled`].
     pub(super) fn bad_sets(&self) -> Result<Vec<usize>, Error> {
         let mut bad = Vec::new();
-        let batch = Suspect::Groups(0..self.equation.groups.len());
+        let batch = Suspect::Groups(0..self.equation.groups().len());
         let value = self.value(&batch)?;
         if !is_one(&value) {
             self.search(batch, value, &mut bad)?;
@@ -61,7 +78,7 @@ impl<'a> Bisection<'a> {
 
     fn search(&self, suspect: Suspect, value: blst_fp12, bad: &mut Vec<usize>) -> Result<(), Error> {
         let Some((left, right)) = self.halves(&suspect) else {
-            bad.extend(self.only_set(&suspect));
+            bad.push(self.only_set(&suspect));
             return Ok(());
         };
         let left_value = self.value(&left)?;
@@ -73,7 +90,7 @@ impl<'a> Bisection<'a> {
             }
             Ok(bad)
         };
-        let (left, right) = self.equation.pool.join(|| side(left, left_value), || side(right, right_value));
+        let (left, right) = self.equation.pool().join(|| side(left, left_value), || side(right, right_value));
         bad.extend(left?);
         bad.extend(right?);
         Ok(())
@@ -85,13 +102,13 @@ impl<'a> Bisection<'a> {
             Suspect::Groups(groups) if groups.len() > 1 => {
                 let middle = groups.start + groups.len() / 2;
                 // A cut between chunks reuses their Miller loops.
-                let aligned = middle.next_multiple_of(self.equation.chunk);
+                let aligned = middle.next_multiple_of(self.equation.chunk());
                 let middle = if aligned < groups.end { aligned } else { middle };
                 Some((Suspect::Groups(groups.start..middle), Suspect::Groups(middle..groups.end)))
             }
             Suspect::Groups(groups) => {
                 let group = groups.start;
-                self.halves(&Suspect::Sets { group, sets: self.equation.groups[group].clone() })
+                self.halves(&Suspect::Sets { group, sets: self.equation.groups()[group].clone() })
             }
             Suspect::Sets { group, sets } => {
                 let (group, middle) = (*group, sets.start + sets.len() / 2);
@@ -101,12 +118,11 @@ impl<'a> Bisection<'a> {
         }
     }
 
-    fn only_set(&self, suspect: &Suspect) -> Option<usize> {
-        let sets = match suspect {
-            Suspect::Groups(groups) => self.equation.groups[groups.start].clone(),
-            Suspect::Sets { sets, .. } => sets.clone(),
-        };
-        self.equation.sets.get(sets.start).map(|set| set.index)
+    fn only_set(&self, suspect: &Suspect) -> usize {
+        self.equation.index(match suspect {
+            Suspect::Groups(groups) => self.equation.groups()[groups.start].start,
+            Suspect::Sets { sets, .. } => sets.start,
+        })
     }
 }
 
