@@ -4,11 +4,12 @@
 //! knows nothing of bounds: the result's is the caller's to say.
 
 use std::arch::naked_asm;
+use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
 use super::{
     BITS, BLOCKS, Bound, COLUMNS, COMPLEMENT, FINAL, Fp2, Fp28, K, LANES, LIMBS, LOW, Limbs, M_BLOCKS, MULTIPLE_8,
-    MULTIPLE_32, PRIME, RECIPROCAL, SQUARE, spread,
+    MULTIPLE_32, PRIME, Packed, RECIPROCAL, SQUARE, spread,
 };
 
 type Vector = [u64; LANES];
@@ -66,7 +67,7 @@ macro_rules! kernel {
             unsafe {
                 let mut out = kernel($($operand),*);
                 <$element>::set_bound(out.as_mut_ptr(), bound);
-                out.assume_init()
+                out.assume_init().checked()
             }
         }
     };
@@ -105,6 +106,99 @@ kernel! {
     tight(a: &Fp28), "tight"
 }
 
+/// Lane by lane: `yes` where the mask is all ones, else `no`.
+#[inline(always)]
+pub(super) fn select(mask: Vector, yes: &Fp28, no: &Fp28) -> Limbs {
+    // SAFETY: the backend opens only where there is AVX2.
+    unsafe { avx2::select(mask, &yes.limbs, &no.limbs) }
+}
+
+/// Limbs at rest, by lane.
+#[inline(always)]
+pub(super) fn unpack(lanes: [&Packed; LANES]) -> Limbs {
+    // SAFETY: the backend opens only where there is AVX2.
+    unsafe { avx2::unpack(lanes) }
+}
+
+/// Puts limbs to rest.
+#[inline(always)]
+pub(super) fn pack(a: &Fp28, lanes: &mut [Packed; LANES]) {
+    // SAFETY: the backend opens only where there is AVX2.
+    unsafe { avx2::pack(&a.limbs, lanes) }
+}
+
+/// What compilers write well enough.
+mod avx2 {
+    use super::*;
+
+    const BITS: i32 = super::BITS as i32;
+
+    fn vector(words: Vector) -> __m256i {
+        // SAFETY: both are 32 bytes without padding.
+        unsafe { std::mem::transmute(words) }
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn select(mask: Vector, yes: &Limbs, no: &Limbs) -> Limbs {
+        let mask = vector(mask);
+        let mut out = MaybeUninit::<Limbs>::uninit();
+        for i in 0..LIMBS {
+            let limb = _mm256_blendv_epi8(vector(no.0[i]), vector(yes.0[i]), mask);
+            // SAFETY: each limb has its aligned place.
+            unsafe { _mm256_store_si256(out.as_mut_ptr().cast::<__m256i>().add(i), limb) };
+        }
+        // SAFETY: all limbs are written.
+        unsafe { out.assume_init() }
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn unpack(lanes: [&Packed; LANES]) -> Limbs {
+        let low = _mm256_set1_epi64x(LOW as i64);
+        let mut out = MaybeUninit::<Limbs>::uninit();
+        // Words 0 to 3 and 3 to 6 of each lane; word 3 is written twice.
+        for offset in [0, 3] {
+            // SAFETY: four of seven words are read.
+            let rows = lanes.map(|lane| unsafe { _mm256_loadu_si256(lane.as_ptr().add(offset).cast()) });
+            for (i, word) in transpose(rows).into_iter().enumerate() {
+                // SAFETY: each limb has its aligned place.
+                unsafe {
+                    let limbs = out.as_mut_ptr().cast::<__m256i>().add(2 * (offset + i));
+                    _mm256_store_si256(limbs, _mm256_and_si256(word, low));
+                    _mm256_store_si256(limbs.add(1), _mm256_srli_epi64::<BITS>(word));
+                }
+            }
+        }
+        // SAFETY: all limbs are written.
+        unsafe { out.assume_init() }
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn pack(limbs: &Limbs, lanes: &mut [Packed; LANES]) {
+        let word =
+            |i: usize| _mm256_add_epi64(vector(limbs.0[2 * i]), _mm256_slli_epi64::<BITS>(vector(limbs.0[2 * i + 1])));
+        // Words 0 to 3 and 3 to 6 of each lane; word 3 is written twice.
+        for offset in [0, 3] {
+            let rows = transpose([word(offset), word(offset + 1), word(offset + 2), word(offset + 3)]);
+            for (lane, row) in lanes.iter_mut().zip(rows) {
+                // SAFETY: four of seven words are written.
+                unsafe { _mm256_storeu_si256(lane.as_mut_ptr().add(offset).cast(), row) };
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn transpose([a, b, c, d]: [__m256i; 4]) -> [__m256i; 4] {
+        let (ab, cd) = (_mm256_unpacklo_epi64(a, b), _mm256_unpacklo_epi64(c, d));
+        let (upper_ab, upper_cd) = (_mm256_unpackhi_epi64(a, b), _mm256_unpackhi_epi64(c, d));
+        [
+            _mm256_permute2x128_si256::<0x20>(ab, cd),
+            _mm256_permute2x128_si256::<0x20>(upper_ab, upper_cd),
+            _mm256_permute2x128_si256::<0x31>(ab, cd),
+            _mm256_permute2x128_si256::<0x31>(upper_ab, upper_cd),
+        ]
+    }
+}
+
 impl Fp28 {
     /// # Safety
     /// The pointer is valid for writes.
@@ -112,6 +206,13 @@ impl Fp28 {
     unsafe fn set_bound(this: *mut Self, bound: Bound) {
         // SAFETY: as the caller says.
         unsafe { (&raw mut (*this).bound).write(bound) };
+    }
+
+    #[inline(always)]
+    fn checked(self) -> Self {
+        #[cfg(debug_assertions)]
+        self.assert_limbs();
+        self
     }
 }
 
@@ -125,5 +226,14 @@ impl Fp2<Fp28> {
             Fp28::set_bound(&raw mut (*this).c0, bound);
             Fp28::set_bound(&raw mut (*this).c1, bound);
         }
+    }
+
+    #[inline(always)]
+    fn checked(self) -> Self {
+        #[cfg(debug_assertions)]
+        for coordinate in [&self.c0, &self.c1] {
+            coordinate.assert_limbs();
+        }
+        self
     }
 }

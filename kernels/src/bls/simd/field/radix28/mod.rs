@@ -38,6 +38,9 @@ const LOW: u64 = (1 << BITS) - 1;
 #[repr(C, align(32))]
 struct Limbs([[u64; LANES]; LIMBS]);
 
+/// One element at rest: two limbs a word, the upper one from bit 28 on, as they are.
+type Packed = [u64; LIMBS / 2];
+
 /// 4 elements of the base field.
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -199,10 +202,23 @@ impl Fp28 {
     }
 }
 
+/// All ones in the lanes of a mask.
+const MASKS: [[u64; LANES]; 1 << LANES] = {
+    let mut masks = [[0; LANES]; 1 << LANES];
+    let mut i = 0;
+    while i < LANES << LANES {
+        if (i / LANES) >> (i % LANES) & 1 == 1 {
+            masks[i / LANES][i % LANES] = u64::MAX;
+        }
+        i += 1;
+    }
+    masks
+};
+
 impl Ring for Fp28 {
     const LANES: usize = LANES;
     type Scalar = blst_fp;
-    type Packed = [u64; LIMBS / 2];
+    type Packed = Packed;
 
     fn load(mut lane: impl FnMut(usize) -> blst_fp) -> Self {
         Self::from_words(|i| lane(i).l, Bound::CANONICAL).mul(constant!(FROM_BLST))
@@ -224,23 +240,12 @@ impl Ring for Fp28 {
             lane.l = reduce(reduce(words));
         }
     }
-    fn unpack<'a>(mut lane: impl FnMut(usize) -> &'a Self::Packed) -> Self {
-        let mut limbs = [[0; LANES]; LIMBS];
-        for i in 0..LANES {
-            for (j, pair) in lane(i).iter().enumerate() {
-                limbs[2 * j][i] = pair & LOW;
-                limbs[2 * j + 1][i] = pair >> BITS;
-            }
-        }
-        Self::with(Limbs(limbs), Bound::PRODUCT)
+    fn unpack<'a>(lane: impl FnMut(usize) -> &'a Self::Packed) -> Self {
+        Self::with(kernels::unpack(std::array::from_fn(lane)), Bound::PRODUCT)
     }
     fn pack(&self, lanes: &mut [Self::Packed]) {
-        let value = self.mul(&Self::one());
-        for (i, lane) in lanes.iter_mut().take(LANES).enumerate() {
-            for (j, pair) in lane.iter_mut().enumerate() {
-                *pair = value.limbs.0[2 * j][i] | value.limbs.0[2 * j + 1][i] << BITS;
-            }
-        }
+        let Some(lanes) = lanes.first_chunk_mut() else { unreachable!("a place for every lane") };
+        kernels::pack(&self.tight(), lanes);
     }
     fn zero() -> Self {
         *constant!([0; LIMBS])
@@ -281,24 +286,27 @@ impl Ring for Fp28 {
         self.bound.check(128);
         kernels::tight(self, Bound::TIGHT)
     }
+    #[inline]
     fn select(mask: Mask, yes: &Self, no: &Self) -> Self {
-        // All ones where the mask is set.
-        let chosen: [u64; LANES] = std::array::from_fn(|lane| 0u64.wrapping_sub(u64::from(mask >> lane & 1)));
-        let mut limbs = no.limbs;
-        for (limb, yes) in limbs.0.iter_mut().zip(&yes.limbs.0) {
-            for lane in 0..LANES {
-                limb[lane] ^= (limb[lane] ^ yes[lane]) & chosen[lane];
-            }
-        }
-        Self::with(limbs, yes.bound.or(no.bound))
+        Self::with(kernels::select(MASKS[usize::from(mask) % MASKS.len()], yes, no), yes.bound.or(no.bound))
     }
     fn is_zero(&self) -> Mask {
-        // Times the integer one: a multiple of p comes out as 0, p or 2p, with its limbs fully carried.
-        const INTEGER: [u64; LIMBS] = split::<LIMBS, BITS>(&[1]);
-        let value = self.mul(constant!(INTEGER));
-        let multiples = [[0; LIMBS], PRIME, multiple_of_p::<LIMBS, BITS>(2)];
-        let is = |lane: usize| multiples.iter().any(|m| (0..LIMBS).all(|i| value.limbs.0[i][lane] == m[i]));
-        (0..LANES).fold(0, |mask, lane| mask | Mask::from(is(lane)) << lane)
+        let tight = self.tight();
+        let is_zero = |lane: usize| {
+            // The lowest limb is carried already and answers nearly always.
+            let low = tight.limbs.0[0][lane];
+            if low != 0 && low != PRIME[0] {
+                return false;
+            }
+            let mut carried = 0;
+            let limbs: [u64; LIMBS] = std::array::from_fn(|i| {
+                let limb = tight.limbs.0[i][lane] + carried;
+                carried = limb >> BITS;
+                limb & LOW
+            });
+            limbs == [0; LIMBS] || limbs == PRIME
+        };
+        (0..LANES).fold(0, |mask, lane| mask | Mask::from(is_zero(lane)) << lane)
     }
     fn invert(&self) -> Self {
         let mut lanes = [blst_fp::default(); LANES];

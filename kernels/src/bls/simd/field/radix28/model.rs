@@ -2,7 +2,7 @@
 
 use super::{
     BITS, BLOCKS, Bound, COLUMNS, COMPLEMENT, FINAL, Fp2, Fp28, K, LANES, LIMBS, LOW, Limbs, M_BLOCKS, MULTIPLE_8,
-    MULTIPLE_32, PRIME, RECIPROCAL, SQUARE,
+    MULTIPLE_32, PRIME, Packed, RECIPROCAL, SQUARE,
 };
 
 /// Sums of products, before carries.
@@ -36,6 +36,25 @@ pub(super) fn tight(a: &Fp28, bound: Bound) -> Fp28 {
         let (limb, multiple) = (a.limbs.0[i][lane], q * COMPLEMENT[i]);
         if i < LIMBS - 1 { limb + multiple } else { limb - multiple }
     })
+}
+
+/// Lane by lane: `yes` where the mask is all ones, else `no`.
+pub(super) fn select(mask: [u64; LANES], yes: &Fp28, no: &Fp28) -> Limbs {
+    let pick = |i: usize, lane: usize| (yes.limbs.0[i][lane] & mask[lane]) | (no.limbs.0[i][lane] & !mask[lane]);
+    Limbs(std::array::from_fn(|i| std::array::from_fn(|lane| pick(i, lane))))
+}
+
+/// Limbs at rest, by lane.
+pub(super) fn unpack(lanes: [&Packed; LANES]) -> Limbs {
+    let limb = |pair: u64, i: usize| if i.is_multiple_of(2) { pair & LOW } else { pair >> BITS };
+    Limbs(std::array::from_fn(|i| std::array::from_fn(|lane| limb(lanes[lane][i / 2], i))))
+}
+
+/// Puts limbs to rest.
+pub(super) fn pack(a: &Fp28, lanes: &mut [Packed; LANES]) {
+    for (lane, packed) in lanes.iter_mut().enumerate() {
+        *packed = std::array::from_fn(|i| a.limbs.0[2 * i][lane] + (a.limbs.0[2 * i + 1][lane] << BITS));
+    }
 }
 
 /// Carries once, all limbs at a time: what is above the lowest 28 bits of a limb goes to the next.

@@ -120,3 +120,41 @@ fn sums_and_differences_agree_with_the_model() {
 fn tight_values_agree_with_the_model() {
     agree(|a, _, bound| kernels::tight(a, bound), |a, _, bound| model::tight(a, bound), (128, 128));
 }
+
+#[test]
+fn packing_and_selection_agree_with_the_model() {
+    if skipped() {
+        return;
+    }
+    let all = values(128, 1);
+    for (i, value) in all.iter().enumerate() {
+        let (mut got, mut expected) = ([[0; LIMBS / 2]; LANES], [[0; LIMBS / 2]; LANES]);
+        kernels::pack(value, &mut got);
+        model::pack(value, &mut expected);
+        assert_eq!(got, expected);
+        assert_eq!(kernels::unpack(got.each_ref()).0, model::unpack(got.each_ref()).0);
+        let (mask, other) = (MASKS[i % 16], &all[(i * 7 + 1) % all.len()]);
+        assert_eq!(kernels::select(mask, value, other).0, model::select(mask, value, other).0);
+    }
+}
+
+#[test]
+fn multiples_of_the_prime_are_zero_and_their_neighbours_are_not() {
+    if skipped() {
+        return;
+    }
+    for multiple in 0..128 {
+        let exact = multiple_of_p::<LIMBS, BITS>(multiple);
+        let [mut above, mut other, mut redundant] = [exact; 3];
+        above[0] += 1;
+        other[7] ^= 1;
+        // The same value, a limb's worth lower.
+        if redundant[6] > 0 && redundant[5] < 1 << 10 {
+            redundant[6] -= 1;
+            redundant[5] += 1 << BITS;
+        }
+        let lanes = [exact, above, other, redundant];
+        let limbs = Limbs(std::array::from_fn(|i| std::array::from_fn(|lane| lanes[lane][i])));
+        assert_eq!(Fp28::with(limbs, Bound::below(128)).is_zero(), 0b1001, "{multiple}p");
+    }
+}
