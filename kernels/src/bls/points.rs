@@ -111,6 +111,38 @@ pub(super) fn add_g2(a: &blst_p2, b: &blst_p2) -> blst_p2 {
     out
 }
 
+/// `a + b` for an affine `b`, equal and opposite points and infinity included.
+pub(super) fn add_affine_g1(a: &blst_p1, b: &G1) -> blst_p1 {
+    let mut out = blst_p1::default();
+    // SAFETY: the function reads a Jacobian and an affine point and writes a Jacobian one.
+    unsafe { blst::blst_p1_add_or_double_affine(&mut out, a, b) };
+    out
+}
+
+/// `2a`.
+pub(super) fn double_g1(a: &blst_p1) -> blst_p1 {
+    let mut out = blst_p1::default();
+    // SAFETY: the function reads one Jacobian point and writes one.
+    unsafe { blst::blst_p1_double(&mut out, a) };
+    out
+}
+
+/// `a + b` for an affine `b`, equal and opposite points and infinity included.
+pub(super) fn add_affine_g2(a: &blst_p2, b: &G2) -> blst_p2 {
+    let mut out = blst_p2::default();
+    // SAFETY: the function reads a Jacobian and an affine point and writes a Jacobian one.
+    unsafe { blst::blst_p2_add_or_double_affine(&mut out, a, b) };
+    out
+}
+
+/// `2a`.
+pub(super) fn double_g2(a: &blst_p2) -> blst_p2 {
+    let mut out = blst_p2::default();
+    // SAFETY: the function reads one Jacobian point and writes one.
+    unsafe { blst::blst_p2_double(&mut out, a) };
+    out
+}
+
 /// `-a`.
 pub(super) fn negate_g1(mut a: blst_p1) -> blst_p1 {
     // SAFETY: the function negates one Jacobian point in place.

@@ -24,7 +24,8 @@ pub(super) fn affine_g2<F: Field>(points: &[Stored<Fp2<F>>]) -> Vec<G2> {
     affine(points).into_iter().map(|(x, y)| G2 { x, y }).collect()
 }
 
-fn stored<R: Ring>(n: usize, point: impl Fn(usize) -> (R::Scalar, R::Scalar)) -> Vec<Stored<R>> {
+/// Affine coordinates at rest.
+pub(super) fn stored<R: Ring>(n: usize, point: impl Fn(usize) -> (R::Scalar, R::Scalar)) -> Vec<Stored<R>> {
     let mut out = vec![Stored::default(); n];
     for (i, chunk) in out.chunks_mut(R::LANES).enumerate() {
         // Lanes past the end repeat the last point.
@@ -35,7 +36,8 @@ fn stored<R: Ring>(n: usize, point: impl Fn(usize) -> (R::Scalar, R::Scalar)) ->
     out
 }
 
-fn affine<R: Ring>(points: &[Stored<R>]) -> Vec<(R::Scalar, R::Scalar)> {
+/// Affine coordinates in blst's form.
+pub(super) fn affine<R: Ring>(points: &[Stored<R>]) -> Vec<(R::Scalar, R::Scalar)> {
     let mut out = Vec::with_capacity(points.len());
     for chunk in points.chunks(R::LANES) {
         let lanes = Affine::<R>::unpack(|lane| &chunk[lane.min(chunk.len() - 1)]);

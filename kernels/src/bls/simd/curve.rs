@@ -106,6 +106,16 @@ impl<R: Ring> Affine<R> {
         }
     }
 
+    /// Canonical coordinates in blst's form, into the first [`Ring::LANES`] places. Takes coordinates below `128p`.
+    pub(super) fn store(&self, lanes: &mut [(R::Scalar, R::Scalar)]) {
+        let (mut x, mut y) = ([R::Scalar::default(); 8], [R::Scalar::default(); 8]);
+        self.x.store(&mut x);
+        self.y.store(&mut y);
+        for (lane, point) in lanes.iter_mut().zip(x.into_iter().zip(y)).take(R::LANES) {
+            *lane = point;
+        }
+    }
+
     /// Lane by lane: `yes` where the mask is set, else `no`.
     pub(super) fn select(mask: Mask, yes: &Self, no: &Self) -> Self {
         Self { x: R::select(mask, &yes.x, &no.x), y: R::select(mask, &yes.y, &no.y) }

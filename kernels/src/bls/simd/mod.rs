@@ -8,24 +8,32 @@
 //! | `integer` | between integers and residues; signs |
 //! | `sqrt` | square roots |
 //! | `hash` | messages to G2 |
+//! | `decode` | encoded points of G2 |
+//! | `multiply` | points of G1 times short weights |
 //! | `subgroup` | membership in G2 |
 //! | `tower` | the field of the pairing's values, in lanes |
 //! | `miller` | products of Miller loops |
+//! | `sums` | sums of points, with shared inversions |
+//! | `msm` | weighted sums, and the row sums that check a batch for the subgroup |
 //!
 //! Everything above `field` is written once, over its traits. Variable time, and for verification only: no secret comes
 //! here.
 
 mod convert;
 mod curve;
+mod decode;
 mod field;
 mod hash;
 mod integer;
 mod miller;
+mod multiply;
 #[cfg(test)]
 mod samples;
 mod sqrt;
 mod subgroup;
 mod tower;
+mod msm;
+mod sums;
 
 use std::marker::PhantomData;
 

@@ -110,3 +110,14 @@ fn sums_and_differences_agree_with_the_model() {
 fn tight_values_agree_with_the_model() {
     agree(|a, _| kernels::tight(a), |a, _| model::tight(a), (128, 128));
 }
+
+#[test]
+fn a_multiple_of_the_prime_is_zero_or_the_prime_when_tight() {
+    let prime = spread(PRIME);
+    let mut multiple = spread([0; LIMBS]);
+    for _ in 0..64 {
+        let tight = kernels::tight(&multiple);
+        assert!(tight.0 == spread([0; LIMBS]).0 || tight.0 == prime.0, "{:x?}", tight.0);
+        multiple = kernels::add(&multiple, &prime);
+    }
+}
