@@ -12,6 +12,8 @@
 mod convert;
 mod curve;
 mod field;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 
 use std::marker::PhantomData;
 
