@@ -75,8 +75,9 @@ struct Loops<F: Field> {
     pairs: Vec<Pairs<F>>,
     /// The running multiple of each base, below `3p`.
     multiples: Vec<Affine<Fp2<F>>>,
-    /// Of a step's slopes; then their inverses.
-    denominators: Vec<Fp2<F>>,
+    /// Running products of a step's denominators.
+    products: Vec<Fp2<F>>,
+    three_halves: F,
     /// By chunk.
     values: Vec<Fp12<F>>,
     /// In each chunk but the last.
@@ -89,10 +90,11 @@ impl<F: Field> Loops<F> {
         let p: Vec<&[Stored<F>]> = p.chunks(size).flat_map(|chunk| chunk.chunks(F::LANES)).collect();
         let q = q.chunks(size).flat_map(|chunk| chunk.chunks(F::LANES));
         let products = p.iter().map(|p| padded(p)).map(|p| p.x.double().mul(&p.y));
-        let mut inverses: Vec<F> = products.collect();
+        let mut inverses: Vec<F> = products.chain([F::one().double()]).collect();
         if !invert_all(&mut inverses) {
             return None;
         }
+        let half = inverses.pop()?;
         let pairs = p.iter().zip(q).zip(&inverses);
         let pairs =
             pairs.map(|((p, q), inverse)| Pairs::new(&padded(p), &padded(q), inverse, F::ALL >> (F::LANES - p.len())));
@@ -100,7 +102,8 @@ impl<F: Field> Loops<F> {
         let vectors = size.div_ceil(F::LANES);
         Some(Self {
             multiples: pairs.iter().map(|pairs| pairs.base).collect(),
-            denominators: Vec::with_capacity(pairs.len()),
+            products: Vec::with_capacity(pairs.len()),
+            three_halves: half.double().add(&half),
             values: vec![Fp12::one(); pairs.len().div_ceil(vectors)],
             vectors,
             pairs,
@@ -120,34 +123,49 @@ impl<F: Field> Loops<F> {
         Some(self.values)
     }
 
+    /// The slopes are `3 x^2 / 2 y`.
     fn double(&mut self) -> Option<()> {
-        self.denominators.clear();
-        self.denominators.extend(self.multiples.iter().map(|t| t.y.double()));
-        self.invert()?;
-        for i in 0..self.pairs.len() {
-            let square = self.multiples[i].x.sqr();
-            let slope = square.double().add(&square).mul(&self.denominators[i]);
-            let sum = self.multiples[i].x.double();
+        // The factor of all slopes goes into the one inverse that they share.
+        let mut inverse = self.invert_product(|t, _| t.y)?.scale(&self.three_halves);
+        for i in (0..self.pairs.len()).rev() {
+            let t = &self.multiples[i];
+            let slope = self.split_off(i, &mut inverse, &t.y).mul(&t.x.sqr());
+            let sum = t.x.double();
             self.step(i, &slope, &sum);
         }
         Some(())
     }
 
     fn add(&mut self) -> Option<()> {
-        self.denominators.clear();
-        self.denominators.extend(self.multiples.iter().zip(&self.pairs).map(|(t, pairs)| t.x.sub(&pairs.base.x)));
-        self.invert()?;
-        for i in 0..self.pairs.len() {
+        let mut inverse = self.invert_product(|t, base| t.x.sub(&base.x))?;
+        for i in (0..self.pairs.len()).rev() {
             let (t, base) = (&self.multiples[i], &self.pairs[i].base);
-            let slope = t.y.sub(&base.y).mul(&self.denominators[i]);
+            let slope = self.split_off(i, &mut inverse, &t.x.sub(&base.x)).mul(&t.y.sub(&base.y));
             let sum = t.x.add(&base.x);
             self.step(i, &slope, &sum);
         }
         Some(())
     }
 
-    fn invert(&mut self) -> Option<()> {
-        invert_all(&mut self.denominators).then_some(())
+    /// The inverse of the product of all denominators, each below `11p`, of a multiple and its base.
+    fn invert_product(&mut self, denominator: impl Fn(&Affine<Fp2<F>>, &Affine<Fp2<F>>) -> Fp2<F>) -> Option<Fp2<F>> {
+        self.products.clear();
+        for (t, pairs) in self.multiples.iter().zip(&self.pairs) {
+            let denominator = denominator(t, &pairs.base);
+            self.products.push(self.products.last().map_or(denominator, |product| product.mul(&denominator)));
+        }
+        let product = self.products.last()?;
+        (product.is_zero() == 0).then(|| product.invert())
+    }
+
+    /// The inverse of denominator `i`, from that of the product of the first `i + 1`, which loses its last factor.
+    fn split_off(&self, i: usize, inverse: &mut Fp2<F>, denominator: &Fp2<F>) -> Fp2<F> {
+        if i == 0 {
+            return *inverse;
+        }
+        let own = inverse.mul(&self.products[i - 1]);
+        *inverse = inverse.mul(denominator);
+        own
     }
 
     /// One vector's step along the line through its multiple with this slope: to the multiple's sum with another point on

@@ -8,6 +8,8 @@
 //! | `integer` | between integers and residues; signs |
 //! | `sqrt` | square roots |
 //! | `hash` | messages to G2 |
+//! | `decode` | encoded points of G2 |
+//! | `multiply` | points of G1 times short weights |
 //! | `subgroup` | membership in G2 |
 //! | `sums` | sums of points, with shared inversions |
 //! | `msm` | weighted sums, and the row sums that check a batch for the subgroup |
@@ -23,11 +25,15 @@ mod aggregate;
 mod committee;
 mod convert;
 mod curve;
+mod decode;
 mod field;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod hash;
 mod integer;
 mod miller;
 mod msm;
+mod multiply;
 #[cfg(test)]
 mod samples;
 mod sqrt;

@@ -6,8 +6,8 @@
 //! r[i]  =  sum over k < 9 of d[i][k] 13^k  +  lambda * (sum over k < 9 of d[i][9 + k] 13^k)    mod r
 //! ```
 //!
-//! with `lambda = -X^2`, for the parameter [`X`](super::curve::X) of the curve, the eigenvalue of the endomorphism
-//! `phi(x, y) = (beta x, y)` on both groups. Pippenger's method in base 13 computes the *row sums* `S[k] = sum over i of d[i][k] P[i]` on its way: 6 buckets
+//! with `lambda = z^2 - 1`, `z` the curve's parameter, the eigenvalue of the endomorphism `phi(x, y) = (beta x, y)` on both
+//! groups. Pippenger's method in base 13 computes the *row sums* `S[k] = sum over i of d[i][k] P[i]` on its way: 6 buckets
 //! a row, by the digit's size, and a sign. So the same additions serve twice:
 //!
 //! - *Membership.* The row sums are 18 independent random combinations of the points. If any point is outside the
@@ -19,7 +19,7 @@
 //!   size would not do: the component of order 13 vanishes from it with a chance of 1/13.) This holds for G2 only. The
 //!   cofactor of G1 has the factor 3: its points must be known to be in the subgroup.
 //! - *Weights.* Where the row sums are in the subgroup, `sum r[i] P[i]` is Horner's rule in 13 over `S[k] + phi(S[9 + k])`.
-//!   Different digits are different weights modulo `r`: both halves are below `13^9 / 2 < 2^33` in size and `X^2 > 2^127`,
+//!   Different digits are different weights modulo `r`: both halves are below `13^9 / 2 < 2^33` in size and `lambda > 2^127`,
 //!   so two weights agree as integers only digit by digit, and their difference is below `2^162 < r`. So each of `13^18`
 //!   weights is equally likely, and a product of powers `d[i]^r[i]` with some `d[i] != 1`, in a group of order `r`, is one
 //!   with a chance of at most `13^-18 < 2^-66`.
@@ -30,8 +30,7 @@
 use blst::{blst_fp, blst_fp2};
 use rand::TryRng;
 
-use super::curve::{Affine, BETA, Stored};
-use super::field::constants::residue;
+use super::curve::{Affine, Stored};
 use super::field::{Mask, Ring};
 use super::sums::{Coordinate, Point, Term, add_pairs, affine_sums};
 use crate::backend::Error;
@@ -45,7 +44,7 @@ const MOST: usize = 6;
 
 /// The digits of one weight, in `-6..=6`, in the order of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Digits([i8; ROWS]);
+pub(super) struct Digits(pub(super) [i8; ROWS]);
 
 /// A row sum; none if it is infinite.
 pub(super) type Row<R> = Option<Stored<R>>;
@@ -120,26 +119,36 @@ fn weigh_buckets<R: Ring>(buckets: &[Option<Stored<R>>]) -> [Row<R>; ROWS] {
 
 /// A coordinate field with a primitive third root of unity.
 pub(super) trait Endomorphism: Coordinate {
-    /// `beta` in `phi(x, y) = (beta x, y)`, the root that makes the eigenvalue on the subgroup `-X^2`.
+    /// `beta` in `phi(x, y) = (beta x, y)`, the root that makes the eigenvalue on the subgroup `z^2 - 1`.
     const BETA: Self;
 }
 
 impl Endomorphism for blst_fp {
-    const BETA: Self = BETA;
+    const BETA: Self = blst_fp {
+        l: [
+            0xcd03_c9e4_8671_f071,
+            0x5dab_2246_1fcd_a5d2,
+            0x5870_42af_d385_1b95,
+            0x8eb6_0ebe_01ba_cb9e,
+            0x03f9_7d6e_83d0_50d2,
+            0x18f0_2065_5463_8741,
+        ],
+    };
 }
 
 impl Endomorphism for blst_fp2 {
-    /// The square of the other root: see [`Jacobian::psi_squared`](super::curve::Jacobian::psi_squared).
     const BETA: Self = blst_fp2 {
         fp: [
-            residue([
-                0x8bfd_0000_0000_aaac,
-                0x4094_27eb_4f49_fffd,
-                0x897d_2965_0fb8_5f9b,
-                0xaa0d_857d_8975_9ad4,
-                0xec02_4086_63d4_de85,
-                0x1a01_11ea_397f_e699,
-            ]),
+            blst_fp {
+                l: [
+                    0x30f1_361b_798a_64e8,
+                    0xf3b8_ddab_7ece_5a2a,
+                    0x16a8_ca3a_c615_77f7,
+                    0xc26a_2ff8_74fd_029b,
+                    0x3636_b766_6070_1c6e,
+                    0x051b_a4ab_241b_6160,
+                ],
+            },
             blst_fp { l: [0; 6] },
         ],
     };
@@ -176,13 +185,12 @@ pub(super) fn combine<R: Ring<Scalar: Endomorphism>>(rows: &[Row<R>; ROWS]) -> P
 mod tests {
     use rand::Rng;
 
-    use super::super::curve::X;
     use super::super::field::{Fp2, Fp28};
     use super::super::sums::tests::{Curve, at_rest, honest, hostile, multiply, plain_sum, point_of, random};
     use super::*;
 
-    /// `-lambda`, big-endian.
-    const NEGATED_LAMBDA: [u8; 16] = (X as u128 * X as u128).to_be_bytes();
+    /// `z^2 - 1`, big-endian.
+    const LAMBDA: [u8; 16] = 0xac45_a401_0001_a402_0000_0000_ffff_ffff_u128.to_be_bytes();
 
     fn times<S: Curve>(point: &S::Point, factor: i64) -> S::Point {
         let multiple = multiply::<S>(point, &factor.unsigned_abs().to_be_bytes());
@@ -263,8 +271,7 @@ mod tests {
                 let terms = points.iter().zip(&digits).map(|(point, digits)| times::<R::Scalar>(point, value(digits)));
                 plain_sum::<R::Scalar>(&terms.collect::<Vec<_>>())
             };
-            let negated = multiply::<R::Scalar>(&half(9..18), &NEGATED_LAMBDA);
-            let want = R::Scalar::add(&half(0..9), &R::Scalar::negate(&negated));
+            let want = R::Scalar::add(&half(0..9), &multiply::<R::Scalar>(&half(9..18), &LAMBDA));
             assert_eq!(combine(&row_sums(&at_rest::<R>(&points), &digits)), want, "{n} points");
         }
     }

@@ -12,7 +12,7 @@
 use blst::{blst_fp, blst_fp2, blst_p1, blst_p2};
 
 use super::curve::{Affine, Jacobian, Stored};
-use super::field::{Mask, Ring, invert_all};
+use super::field::{Mask, Ring};
 use crate::bls::points::{G1, G2, add_affine_g1, add_affine_g2, add_g1, add_g2, double_g1, double_g2};
 
 /// Fewer additions than this are not worth an inversion: see the module's text.
@@ -260,29 +260,32 @@ fn store<R: Ring<Scalar: Coordinate>>(x: &R, y: &R, z: &R, finite: Mask) -> Vec<
     (0..R::LANES).map(lane).collect()
 }
 
-/// For each pair `(a, b)`: `points[a] += points[b]`, where `finite` holds the lanes that are not infinite. All pairs share one
-/// inversion. No `a` may be in another pair, unless that comes before. Takes coordinates below `3p`;
-/// sums come out below `2p`.
+/// For each pair `(a, b)`: `points[a] += points[b]`, where `finite` holds the lanes that are not infinite. All pairs share
+/// one inversion. No `a` may be in another pair. Takes coordinates below `3p`; sums come out below `2p`.
 pub(super) fn add_pairs<R: Ring>(points: &mut [Affine<R>], finite: &mut [Mask], pairs: &[(usize, usize)]) {
-    let mut differences: Vec<R> = pairs
-        .iter()
-        .map(|&(a, b)| {
-            let (difference, both) = (points[b].x.sub(&points[a].x), finite[a] & finite[b]);
-            if both == R::ALL { difference } else { R::select(both, &difference, &R::one()) }
-        })
-        .collect();
+    let denominator = |&(a, b): &(usize, usize)| {
+        let (difference, both) = (points[b].x.sub(&points[a].x), finite[a] & finite[b]);
+        if both == R::ALL { difference } else { R::select(both, &difference, &R::one()) }
+    };
+    let mut denominators: Vec<R> = pairs.iter().map(denominator).collect();
+    let mut products = products(&denominators);
     let mut meetings = Vec::new();
-    if !invert_all(&mut differences) {
-        for (&(a, b), difference) in pairs.iter().zip(&mut differences) {
-            let meeting = Meeting::of(&points[a], &points[b], difference);
-            meetings.push(meeting);
-        }
-        // Points on the curve have no denominator left that is zero; others give no meaningful sum anyway.
-        invert_all(&mut differences);
+    if products.last().is_some_and(|product| product.is_zero() != 0) {
+        let meeting = |(&(a, b), denominator)| Meeting::of(&points[a], &points[b], denominator);
+        meetings.extend(pairs.iter().zip(&mut denominators).map(meeting));
+        products = self::products(&denominators);
     }
-    for (i, (&(a, b), inverse)) in pairs.iter().zip(&differences).enumerate() {
+    // Points on the curve have left no denominator zero; others give no meaningful sum anyway.
+    let Some(mut inverse) = products.last().map(R::invert) else { return };
+    for (i, &(a, b)) in pairs.iter().enumerate().rev() {
         let meeting = meetings.get(i).copied().unwrap_or_default();
-        let sum = chord(&points[a], &points[b], inverse, meeting.equal);
+        let sum = if i == 0 {
+            chord(&points[a], &points[b], &inverse, meeting.equal)
+        } else {
+            let this = inverse.mul(&products[i - 1]);
+            inverse = inverse.mul(&denominators[i]);
+            chord(&points[a], &points[b], &this, meeting.equal)
+        };
         let both = finite[a] & finite[b] & !meeting.opposite;
         if both == R::ALL {
             points[a] = sum;
@@ -292,6 +295,16 @@ pub(super) fn add_pairs<R: Ring>(points: &mut [Affine<R>], finite: &mut [Mask], 
             finite[a] = (finite[a] | finite[b]) & !meeting.opposite;
         }
     }
+}
+
+/// The products of the first value, the first two, and so on.
+fn products<R: Ring>(values: &[R]) -> Vec<R> {
+    let mut products = Vec::with_capacity(values.len());
+    products.extend(values.first());
+    for (i, value) in values.iter().enumerate().skip(1) {
+        products.push(value.mul(&products[i - 1]));
+    }
+    products
 }
 
 /// The lanes of a pair in which the points have the same `x`.

@@ -103,9 +103,9 @@ impl<F: Field> Fp12<F> {
     ///
     /// With the line's first two terms `l = 2 (a + b v)`: `c0 l + c1 v^2` and `c1 l + c0 v`.
     pub(super) fn mul_by_line(&mut self, a: &Fp2<F>, b: &Fp2<F>) {
-        let (plus, minus) = (a.add(b), a.sub(b));
-        let p = twice_mul_linear(&self.c0, a, b, &plus, &minus);
-        let q = twice_mul_linear(&self.c1, a, b, &plus, &minus);
+        let linear = Linear { zero: a.double(), one: a.add(b), minus_one: a.sub(b), infinity: b.double() };
+        let p = linear.twice_mul(&self.c0);
+        let q = linear.twice_mul(&self.c1);
         // Only three coefficients are made tight: each of the others is tight after the next line, before it could grow.
         let (c0, c1) = (&mut self.c0, &mut self.c1);
         let low = mul_by_nonresidue_wide(&q.c3.add(&c0.c2)).add(&q.c0).tight();
@@ -141,6 +141,14 @@ impl<F: Field> Fp12<F> {
     }
 }
 
+/// `a + b v`: its values at one and minus one, and twice those at zero and infinity.
+struct Linear<F> {
+    zero: Fp2<F>,
+    one: Fp2<F>,
+    minus_one: Fp2<F>,
+    infinity: Fp2<F>,
+}
+
 /// A polynomial in `v` before its reduction.
 struct Cubic<F> {
     c0: Fp2<F>,
@@ -149,17 +157,19 @@ struct Cubic<F> {
     c3: Fp2<F>,
 }
 
-/// `2 x (a + b v)`, from the values at zero, one, minus one and infinity; twice the product, as half of it would need
-/// halving. Takes `a + b` and `a - b` along. Coefficients come out below `6p`, `19p`, `14p` and `6p`.
-fn twice_mul_linear<F: Field>(x: &Fp6<F>, a: &Fp2<F>, b: &Fp2<F>, plus: &Fp2<F>, minus: &Fp2<F>) -> Cubic<F> {
-    let even = x.c0.add(&x.c2);
-    let at_one = even.add(&x.c1).mul(plus);
-    let at_minus_one = even.sub_wide(&x.c1).mul(minus);
-    let c0 = x.c0.mul(a).double();
-    let c3 = x.c2.mul(b).double();
-    let c1 = at_one.sub(&at_minus_one).sub(&c3);
-    let c2 = at_one.add(&at_minus_one).sub(&c0);
-    Cubic { c0, c1, c2, c3 }
+impl<F: Field> Linear<F> {
+    /// `2 x (a + b v)`: twice the product, as the product itself would need halving. Coefficients come out below `3p`,
+    /// `19p`, `14p` and `3p`.
+    fn twice_mul(&self, x: &Fp6<F>) -> Cubic<F> {
+        let even = x.c0.add(&x.c2);
+        let at_one = even.add(&x.c1).mul(&self.one);
+        let at_minus_one = even.sub_wide(&x.c1).mul(&self.minus_one);
+        let c0 = x.c0.mul(&self.zero);
+        let c3 = x.c2.mul(&self.infinity);
+        let c1 = at_one.sub(&at_minus_one).sub(&c3);
+        let c2 = at_one.add(&at_minus_one).sub(&c0);
+        Cubic { c0, c1, c2, c3 }
+    }
 }
 
 #[cfg(test)]

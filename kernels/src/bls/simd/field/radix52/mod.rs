@@ -17,14 +17,14 @@ mod vector;
 use blst::blst_fp;
 
 use self::arithmetic::{BITS, LIMBS, Limbs};
-use self::vector::{LANES, Vector52};
+use self::vector::LANES;
 use super::bound::Bound;
 use super::constants::{power_of_two, reduce, split};
 use super::{Field, Fp2, Mask, Ring};
 
 #[cfg(target_arch = "x86_64")]
 pub(in crate::bls::simd) use vector::Avx512;
-pub(in crate::bls::simd) use vector::Emulated;
+pub(in crate::bls::simd) use vector::{Emulated, Vector52};
 
 /// 8 elements of the base field.
 #[derive(Clone, Copy)]
