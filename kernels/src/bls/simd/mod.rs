@@ -26,14 +26,14 @@ mod field;
 mod hash;
 mod integer;
 mod miller;
+mod msm;
 mod multiply;
 #[cfg(test)]
 mod samples;
 mod sqrt;
 mod subgroup;
-mod tower;
-mod msm;
 mod sums;
+mod tower;
 
 use std::marker::PhantomData;
 

@@ -1,22 +1,24 @@
 //! One weight for each point of G1, in lanes: products with short weights, through the endomorphism.
 //!
-//! A weight comes as two halves, `a + b lambda`, of up to 33 bits each; the endomorphism `phi(x, y) = (BETA x, y)` multiplies by
-//! `lambda`, so `a P + b phi(P)` needs 32 doublings (Gallant, Lambert and Vanstone, CRYPTO 2001). Both halves go by signed
+//! A weight comes as two halves, `a + b lambda`, of up to 33 bits each (see `msm`); the endomorphism `phi(x, y) = (beta x, y)`
+//! multiplies by `lambda`, so `a P + b phi(P)` needs 32 doublings (Gallant, Lambert and Vanstone, CRYPTO 2001). Both halves go by signed
 //! digits of four bits over one table of `P` to `8P`, affine, whose denominators are inverted together.
 
-use super::curve::{Affine, BETA, Jacobian, Stored};
+use blst::blst_fp;
+
+use super::curve::{Affine, Jacobian, Stored};
 use super::field::{Field, Mask, invert_all};
+use super::msm::{Digits, Endomorphism, ROWS};
 
-/// Digits of a weight: nine of each half, in base 13, least significant first, each from -6 to 6.
-pub(super) type Digits = [i8; 18];
-
+/// Digits of a half, in base 13, least significant first.
+const HALF: usize = ROWS / 2;
 const BASE: i64 = 13;
 /// Multiples in a table: `P` to `8P`.
 const TABLE: usize = 8;
 /// Signed digits of four bits that hold a half: it is below `13^9 / 2`, and `16^9 / 4` is above.
 const WINDOWS: usize = 9;
 
-/// `weights[i] * points[i]` for points of G1, none of them infinite; none for a weight without digits, the only one whose
+/// `weights[i] * points[i]`, the weights given by their digits, for points of G1, none of them infinite; none for a weight of zero digits, the only one whose
 /// product is infinite.
 ///
 /// No addition here is exceptional: the points' order is a prime above `2^254`, and of all pairs `(a, b)` below `2^36` only
@@ -25,17 +27,17 @@ const WINDOWS: usize = 9;
 pub(super) fn multiply_g1<F: Field>(points: &[Stored<F>], weights: &[Digits]) -> Vec<Option<Stored<F>>> {
     debug_assert_eq!(points.len(), weights.len());
     let tables = tables(points);
-    let beta = F::splat(&BETA);
+    let beta = F::splat(&blst_fp::BETA);
     let mut products = Vec::with_capacity(points.len().div_ceil(F::LANES));
     let mut started = Vec::with_capacity(products.capacity());
     for (weights, table) in weights.chunks(F::LANES).zip(tables.chunks_exact(TABLE * F::LANES)) {
         let halves = |from: usize| -> Vec<[i8; WINDOWS]> {
             (0..F::LANES)
-                .map(|lane| weights.get(lane).map_or([0; WINDOWS], |digits| recode(&digits[from..from + 9])))
+                .map(|lane| weights.get(lane).map_or([0; WINDOWS], |digits| recode(&digits.0[from..from + HALF])))
                 .collect()
         };
         let mut chain = Chain::new();
-        let (low, high) = (halves(0), halves(9));
+        let (low, high) = (halves(0), halves(HALF));
         for window in (0..WINDOWS).rev() {
             chain.shift();
             let entry = |half: &[[i8; WINDOWS]]| Entry::look_up(table, |lane| half[lane][window]);
@@ -169,11 +171,13 @@ mod tests {
 
     /// `a + b lambda` modulo the order, from arkworks.
     fn scalar(digits: &Digits) -> ark_bls12_381::Fr {
-        let half = |digits: &[i8]| {
-            ark_bls12_381::Fr::from(digits.iter().rev().fold(0i64, |value, digit| value * 13 + i64::from(*digit)))
-        };
+        let half = |digits: &[i8]| ark_bls12_381::Fr::from(value(digits));
         let x = ark_bls12_381::Fr::from(super::super::curve::X);
-        half(&digits[..9]) - x * x * half(&digits[9..])
+        half(&digits.0[..HALF]) + (x * x - ark_bls12_381::Fr::from(1)) * half(&digits.0[HALF..])
+    }
+
+    fn value(half: &[i8]) -> i64 {
+        half.iter().rev().fold(0, |value, digit| value * BASE + i64::from(*digit))
     }
 
     fn expected(point: &G1, digits: &Digits) -> Option<G1> {
@@ -194,7 +198,7 @@ mod tests {
     }
 
     fn digits(numbers: &mut Numbers) -> Digits {
-        std::array::from_fn(|_| (numbers.next() % 13) as i8 - 6)
+        Digits(std::array::from_fn(|_| (numbers.next() % 13) as i8 - 6))
     }
 
     #[test]
@@ -210,27 +214,27 @@ mod tests {
     #[test]
     fn sparse_extreme_and_empty_weights_agree_with_blst() {
         let mut numbers = Numbers(21);
-        let mut weights = vec![[0; 18], [6; 18], [-6; 18]];
-        for at in 0..18 {
+        let mut weights = vec![[0; ROWS], [6; ROWS], [-6; ROWS]];
+        for at in 0..ROWS {
             for digit in [-6, -1, 1, 2, 6] {
-                let mut one = [0; 18];
+                let mut one = [0; ROWS];
                 one[at] = digit;
                 weights.push(one);
             }
-            let mut two: Digits = [0; 18];
-            two[at] = 1;
-            two[(at + 9) % 18] = -1;
+            let mut two = [0; ROWS];
+            (two[at], two[(at + HALF) % ROWS]) = (1, -1);
             weights.push(two);
         }
         // Halves below 16 in all signs, where sums of digits are smallest.
         for a in -2i8..=2 {
             for b in -2i8..=2 {
-                let mut small = [0; 18];
-                (small[0], small[9]) = (3 * a, 3 * b);
-                (small[1], small[10]) = (a.signum(), -b.signum());
+                let mut small = [0; ROWS];
+                (small[0], small[HALF]) = (3 * a, 3 * b);
+                (small[1], small[HALF + 1]) = (a.signum(), -b.signum());
                 weights.push(small);
             }
         }
+        let weights: Vec<Digits> = weights.into_iter().map(Digits).collect();
         let points: Vec<G1> = weights.iter().map(|_| numbers.point_of_g1()).collect();
         agrees_with_blst(&points, &weights);
     }
@@ -240,12 +244,12 @@ mod tests {
         let mut numbers = Numbers(22);
         for round in 0..1000 {
             let digits = match round {
-                0 => [6; 18],
-                1 => [-6; 18],
-                _ => digits(&mut numbers),
+                0 => [6; ROWS],
+                1 => [-6; ROWS],
+                _ => digits(&mut numbers).0,
             };
-            let value = digits[..9].iter().rev().fold(0, |value, digit| value * BASE + i64::from(*digit));
-            let recoded = recode(&digits[..9]);
+            let value = value(&digits[..HALF]);
+            let recoded = recode(&digits[..HALF]);
             assert!(recoded.iter().all(|digit| (-8..=8).contains(digit)));
             assert_eq!(recoded.iter().rev().fold(0, |value, digit| value * 16 + i64::from(*digit)), value);
         }

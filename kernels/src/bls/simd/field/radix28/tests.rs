@@ -113,11 +113,11 @@ fn tight_values_agree_with_the_model() {
 
 #[test]
 fn a_multiple_of_the_prime_is_zero_or_the_prime_when_tight() {
-    let prime = spread(PRIME);
-    let mut multiple = spread([0; LIMBS]);
+    let prime = Limbs(spread(PRIME));
+    let mut multiple = Limbs(spread([0; LIMBS]));
     for _ in 0..64 {
         let tight = kernels::tight(&multiple);
-        assert!(tight.0 == spread([0; LIMBS]).0 || tight.0 == prime.0, "{:x?}", tight.0);
+        assert!(tight.0 == spread([0; LIMBS]) || tight.0 == prime.0, "{:x?}", tight.0);
         multiple = kernels::add(&multiple, &prime);
     }
 }
