@@ -164,7 +164,7 @@ fn combine<F: Field>(a: &Affine<F>, b: &Affine<F>, inverse: &F, equal: bool) -> 
 #[cfg(test)]
 mod tests {
     use super::super::convert::{affine_g1, stored_g1};
-    use super::super::field::Fp28;
+    use super::super::field::{Emulated, Fp28, Fp52};
     use super::super::samples::Numbers;
     use super::*;
     use crate::bls::points::{self, G1};
@@ -190,7 +190,12 @@ mod tests {
     }
 
     fn agrees_with_blst(points: &[G1], weights: &[Digits]) {
-        let products = multiply_g1(&stored_g1::<Fp28>(points), weights);
+        agrees::<Fp28>(points, weights);
+        agrees::<Fp52<Emulated>>(points, weights);
+    }
+
+    fn agrees<F: Field>(points: &[G1], weights: &[Digits]) {
+        let products = multiply_g1(&stored_g1::<F>(points), weights);
         assert_eq!(products.len(), points.len());
         for ((point, weight), product) in points.iter().zip(weights).zip(products) {
             assert_eq!(product.map(|product| affine_g1(&[product])[0]), expected(point, weight), "{weight:?}");
