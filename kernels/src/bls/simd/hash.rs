@@ -197,11 +197,12 @@ fn clear_cofactor<F: Field>(points: &[Jacobian<Fp2<F>>]) -> (Vec<Affine<Fp2<F>>>
 
 #[cfg(test)]
 mod tests {
+    use ark_serialize::CanonicalSerialize;
     use serde_json::Value;
 
     use super::super::convert::affine_g2;
     use super::super::field::{Emulated, Fp28, Fp52};
-    use super::super::samples::Numbers;
+    use super::super::samples::{Numbers, ark};
     use super::*;
     use crate::bls::points::G2;
 
@@ -221,8 +222,8 @@ mod tests {
     }
 
     fn serialized(point: &G2) -> Vec<u8> {
-        let mut bytes = vec![0; 192];
-        unsafe { blst::blst_p2_affine_serialize(bytes.as_mut_ptr(), point) };
+        let mut bytes = Vec::new();
+        ark(point).serialize_uncompressed(&mut bytes).unwrap();
         bytes
     }
 
