@@ -23,6 +23,8 @@ mod convert;
 mod curve;
 mod decode;
 mod field;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod hash;
 mod integer;
 mod miller;

@@ -12,6 +12,8 @@
 
 pub(super) mod bound;
 pub(super) mod constants;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
 mod quadratic;
 mod radix28;
 mod radix52;
@@ -124,9 +126,9 @@ pub(super) fn invert_all<R: Ring>(values: &mut [R]) -> bool {
 
 /// Inverts each element, with one inversion in all; zero stays zero.
 fn invert_lanes(lanes: &mut [blst_fp]) {
-    let one = blst_fp { l: constants::power_of_two(384) };
-    let mut product = one;
-    let mut prefixes = [one; 8];
+    const ONE: blst_fp = blst_fp { l: constants::power_of_two(384) };
+    let mut product = ONE;
+    let mut prefixes = [ONE; 8];
     for (prefix, lane) in prefixes.iter_mut().zip(&*lanes) {
         *prefix = product;
         if *lane != blst_fp::default() {
