@@ -15,6 +15,7 @@
 //! | `miller` | products of Miller loops |
 //! | `sums` | sums of points, with shared inversions |
 //! | `msm` | weighted sums, and the row sums that check a batch for the subgroup |
+//! | `layers` | a door for benches |
 //!
 //! Everything above `field` is written once, over its traits. Variable time, and for verification only: no secret comes
 //! here.
@@ -27,6 +28,7 @@ mod field;
 pub mod fuzzing;
 mod hash;
 mod integer;
+pub mod layers;
 mod miller;
 mod msm;
 mod multiply;
