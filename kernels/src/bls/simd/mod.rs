@@ -17,6 +17,7 @@
 //! | `aggregate` | both aggregation kernels |
 //! | `tower` | the field of the pairing's values, in lanes |
 //! | `miller` | products of Miller loops |
+//! | `layers` | a door for benches |
 //!
 //! Everything above `field` is written once, over its traits. Variable time, and for verification only: no secret comes
 //! here.
@@ -31,6 +32,7 @@ mod field;
 pub mod fuzzing;
 mod hash;
 mod integer;
+pub mod layers;
 mod miller;
 mod msm;
 mod multiply;
