@@ -26,7 +26,7 @@ fn full(multiple: u64) -> [u64; LIMBS] {
 }
 
 /// Values below a multiple of the prime: the extremes, then random ones.
-fn values(multiple: u64, seed: u64) -> Vec<Limbs> {
+fn values(multiple: u64, seed: u64) -> Vec<Fp28> {
     let mut random = Random(seed);
     let mut exact = multiple_of_p::<LIMBS, BITS>(multiple);
     exact[0] -= 1;
@@ -45,18 +45,25 @@ fn values(multiple: u64, seed: u64) -> Vec<Limbs> {
     (0..300)
         .map(|round| {
             let lanes: [_; LANES] = std::array::from_fn(|lane| pick(round, lane));
-            Limbs(std::array::from_fn(|i| std::array::from_fn(|lane| lanes[lane][i])))
+            let limbs = Limbs(std::array::from_fn(|i| std::array::from_fn(|lane| lanes[lane][i])));
+            Fp28 { limbs, bound: Bound::CANONICAL }
         })
         .collect()
 }
 
-fn agree(kernel: impl Fn(&Limbs, &Limbs) -> Limbs, model: impl Fn(&Limbs, &Limbs) -> Limbs, (left, right): (u64, u64)) {
+fn agree(
+    kernel: impl Fn(&Fp28, &Fp28, Bound) -> Fp28,
+    model: impl Fn(&Fp28, &Fp28, Bound) -> Fp28,
+    (left, right): (u64, u64),
+) {
     if skipped() {
         return;
     }
     for (a, b) in values(left, 1).iter().zip(values(right, 2).iter().rev()) {
-        assert_eq!(kernel(a, b).0, model(a, b).0, "of {:?} and {:?}", a.0, b.0);
-        assert_eq!(kernel(b, a).0, model(b, a).0, "of {:?} and {:?}", b.0, a.0);
+        for (a, b) in [(a, b), (b, a)] {
+            let [got, expected] = [kernel(a, b, Bound::CANONICAL), model(a, b, Bound::CANONICAL)];
+            assert_eq!(got.limbs.0, expected.limbs.0, "of {:?} and {:?}", a.limbs.0, b.limbs.0);
+        }
     }
 }
 
@@ -74,7 +81,7 @@ fn products_agree_with_the_model() {
 
 #[test]
 fn squares_agree_with_the_model() {
-    agree(|a, _| kernels::sqr(a), |a, _| model::sqr(a), (32, 32));
+    agree(|a, _, bound| kernels::sqr(a, bound), |a, _, bound| model::sqr(a, bound), (32, 32));
 }
 
 #[test]
@@ -82,18 +89,21 @@ fn quadratic_products_and_squares_agree_with_the_model() {
     if skipped() {
         return;
     }
-    let limbs = |Pair(c0, c1): Pair| [c0.0, c1.0];
+    let limbs = |value: Fp2<Fp28>| [value.c0.limbs.0, value.c1.limbs.0];
     for (left, right) in [(32, 32), (2, 512), (1024, 1)] {
         let (a, b) = ([values(left, 1), values(left, 2)], [values(right, 3), values(right, 4)]);
         let n = a[0].len();
         for i in 0..n {
             // Each with the others in an order of its own, so that the extremes meet.
-            let (a0, a1, b0, b1) = (&a[0][i], &a[1][i * 7 % n], &b[0][n - 1 - i], &b[1][i * 11 % n]);
-            let [got, expected] = [kernels::mul_quadratic, model::mul_quadratic].map(|f| limbs(f(a0, a1, b0, b1)));
-            assert_eq!(got, expected, "of {:?}", [a0.0, a1.0, b0.0, b1.0]);
+            let a = Fp2 { c0: a[0][i], c1: a[1][i * 7 % n] };
+            let b = Fp2 { c0: b[0][n - 1 - i], c1: b[1][i * 11 % n] };
+            let [got, expected] =
+                [kernels::mul_quadratic, model::mul_quadratic].map(|f| limbs(f(&a, &b, Bound::CANONICAL)));
+            assert_eq!(got, expected, "of {:?}", [limbs(a), limbs(b)]);
             if left == 32 {
-                let [got, expected] = [kernels::sqr_quadratic, model::sqr_quadratic].map(|f| limbs(f(a0, a1)));
-                assert_eq!(got, expected, "of {:?}", [a0.0, a1.0]);
+                let [got, expected] =
+                    [kernels::sqr_quadratic, model::sqr_quadratic].map(|f| limbs(f(&a, Bound::CANONICAL)));
+                assert_eq!(got, expected, "of {:?}", limbs(a));
             }
         }
     }
@@ -108,16 +118,54 @@ fn sums_and_differences_agree_with_the_model() {
 
 #[test]
 fn tight_values_agree_with_the_model() {
-    agree(|a, _| kernels::tight(a), |a, _| model::tight(a), (128, 128));
+    agree(|a, _, bound| kernels::tight(a, bound), |a, _, bound| model::tight(a, bound), (128, 128));
+}
+
+#[test]
+fn packing_and_selection_agree_with_the_model() {
+    if skipped() {
+        return;
+    }
+    let all = values(128, 1);
+    for (i, value) in all.iter().enumerate() {
+        let (mut got, mut expected) = ([[0; LIMBS / 2]; LANES], [[0; LIMBS / 2]; LANES]);
+        kernels::pack(value, &mut got);
+        model::pack(value, &mut expected);
+        assert_eq!(got, expected);
+        assert_eq!(kernels::unpack(got.each_ref()).0, model::unpack(got.each_ref()).0);
+        let (mask, other) = (MASKS[i % 16], &all[(i * 7 + 1) % all.len()]);
+        assert_eq!(kernels::select(mask, value, other).0, model::select(mask, value, other).0);
+    }
+}
+
+#[test]
+fn multiples_of_the_prime_are_zero_and_their_neighbours_are_not() {
+    if skipped() {
+        return;
+    }
+    for multiple in 0..128 {
+        let exact = multiple_of_p::<LIMBS, BITS>(multiple);
+        let [mut above, mut other, mut redundant] = [exact; 3];
+        above[0] += 1;
+        other[7] ^= 1;
+        // The same value, a limb's worth lower.
+        if redundant[6] > 0 && redundant[5] < 1 << 10 {
+            redundant[6] -= 1;
+            redundant[5] += 1 << BITS;
+        }
+        let lanes = [exact, above, other, redundant];
+        let limbs = Limbs(std::array::from_fn(|i| std::array::from_fn(|lane| lanes[lane][i])));
+        assert_eq!(Fp28::with(limbs, Bound::below(128)).is_zero(), 0b1001, "{multiple}p");
+    }
 }
 
 #[test]
 fn a_multiple_of_the_prime_is_zero_or_the_prime_when_tight() {
-    let prime = spread(PRIME);
-    let mut multiple = spread([0; LIMBS]);
+    let prime = Limbs(spread(PRIME));
+    let mut multiple = Limbs(spread([0; LIMBS]));
     for _ in 0..64 {
         let tight = kernels::tight(&multiple);
-        assert!(tight.0 == spread([0; LIMBS]).0 || tight.0 == prime.0, "{:x?}", tight.0);
+        assert!(tight.0 == spread([0; LIMBS]) || tight.0 == prime.0, "{:x?}", tight.0);
         multiple = kernels::add(&multiple, &prime);
     }
 }
