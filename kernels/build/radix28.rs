@@ -3,7 +3,7 @@
 //! Why assembly: a product keeps 14 sums, a factor and a temporary in the 16 vector registers at once. Compilers spill
 //! such code and lose a third to a half of its speed. Every kernel is straight-line code without calls or branches.
 //!
-//! Convention (System V): `rdi` is the result, `rsi`, `rdx`, `rcx`, `r8` are operands, `rax` returns the result. All
+//! Convention (System V): `rdi` is the result, `rsi` and `rdx` are operands, `rax` returns the result. All
 //! vectors are 32-byte aligned. `r11` holds the table of constants, see `Table` in `radix28/kernels.rs`; the layout is
 //! agreed in the module [`table`].
 
@@ -47,6 +47,7 @@ struct Asm(String);
 impl Asm {
     fn new() -> Self {
         let mut asm = Self(String::new());
+        asm.put("# {stride} bytes from one coordinate to the next");
         asm.put("lea r11, [rip + {table}]");
         asm
     }
@@ -112,6 +113,11 @@ impl Place {
     }
 }
 
+/// The second coordinates of the result and of the operands in the quadratic extension.
+const SECOND_OUT: &str = "rdi + {stride}";
+const SECOND_A: &str = "rsi + {stride}";
+const SECOND_B: &str = "rdx + {stride}";
+
 /// A Montgomery product.
 fn mul() -> String {
     let mut asm = Asm::new();
@@ -134,11 +140,11 @@ fn sqr() -> String {
     asm.finish()
 }
 
-/// A product in the quadratic extension: three products of columns, two reductions. The operands are the coordinates.
+/// A product in the quadratic extension: three products of columns, two reductions.
 fn mul_quadratic() -> String {
     let mut asm = Asm::new();
     asm.enter(3 * COLUMNS + 2 * LIMBS);
-    let (a0, a1, b0, b1) = (Place("rsi", 0), Place("rdx", 0), Place("rcx", 0), Place("r8", 0));
+    let (a0, a1, b0, b1) = (Place("rsi", 0), Place(SECOND_A, 0), Place("rdx", 0), Place(SECOND_B, 0));
     let [low, high, cross] = [0, 1, 2].map(|i| Place("rsp", i * COLUMNS));
     let [a, b] = [0, 1].map(|i| Place("rsp", 3 * COLUMNS + i * LIMBS));
     sum(&mut asm, a, a0, a1);
@@ -155,7 +161,7 @@ fn mul_quadratic() -> String {
 fn sqr_quadratic() -> String {
     let mut asm = Asm::new();
     asm.enter(3 * COLUMNS + LIMBS);
-    let (a0, a1) = (Place("rsi", 0), Place("rdx", 0));
+    let (a0, a1) = (Place("rsi", 0), Place(SECOND_A, 0));
     let [low, high, cross] = [0, 1, 2].map(|i| Place("rsp", i * COLUMNS));
     let a = Place("rsp", 3 * COLUMNS);
     sum(&mut asm, a, a0, a1);
@@ -193,7 +199,7 @@ fn reduce_quadratic(asm: &mut Asm, low: Place, high: Place, cross: Place) {
         asm.put(format!("vmovdqa {}, {c}", cross.at(k)));
     }
     reduce(asm, Place("rdi", 0), low);
-    reduce(asm, Place("rdi", LIMBS), cross);
+    reduce(asm, Place(SECOND_OUT, 0), cross);
 }
 
 /// The columns of a product.

@@ -34,6 +34,9 @@ pub use aggregate_keys::AggregateKeys;
 pub use aggregate_signatures::AggregateSignatures;
 pub use keys::SecretKey;
 pub use signers::Signers;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use simd::fuzzing;
 pub use verify_batch::{SignatureSet, VerifyBatch};
 
 /// The signature scheme, part of every result's identity: IETF min-pk with proof of possession

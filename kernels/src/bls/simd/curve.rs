@@ -148,10 +148,9 @@ impl<R: Ring> Jacobian<R> {
         let d = self.x.mul(&b.double());
         let e = a.double().add(&a);
         let f = e.sqr();
-        let d2 = d.double();
-        // d - x with x = f - 2d.
-        let back = d2.add(&d).sub(&f);
-        Self { x: f.sub(&d2), y: e.mul(&back).sub(&b.sqr().double()), z: self.y.double().mul(&self.z) }
+        let x = f.sub(&d.double());
+        let y = e.mul(&d.sub_wide(&x)).sub(&b.sqr().double());
+        Self { x, y, z: self.y.double().mul(&self.z) }
     }
 
     /// The sum; `z` is zero if a point is infinite or they are equal or opposite.

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::curve::{Affine, Jacobian, Stored, invert_or};
 use super::field::constants::{residue, small};
-use super::field::{Field, Fp2, Ring};
+use super::field::{Field, Fp2, Mask, Ring};
 use super::integer::{from_wide, is_odd};
 use super::sqrt::{norm_root, root};
 use crate::bls::{SCHEME, points};
@@ -83,13 +83,13 @@ fn map_to_g2<F: Field>(elements: &[[Fp2<F>; 2]], count: usize) -> Vec<Option<Sto
     // the RFC's exceptional value: -(3 - i) / 2 = 1 / (-1 / Z - 1).
     let exceptional = Fp2::splat(&blst_fp2 { fp: [small(-3), small(1)] }).scale(&F::splat(&small(2)).invert());
     invert_or(&mut inverses, &exceptional);
-    let mut products = Vec::with_capacity(elements.len());
+    let mut sums = Vec::with_capacity(elements.len());
     for (i, [u, v]) in elements.iter().enumerate() {
         let first = map.map(u, &squares[2 * i], &inverses[2 * i]);
         let second = map.map(v, &squares[2 * i + 1], &inverses[2 * i + 1]);
-        products.push(clear_cofactor(&map.isogeny(&first.add(&second))));
+        sums.push(map.isogeny(&first.add(&second)));
     }
-    let (affine, infinite) = Jacobian::normalize(&products);
+    let (affine, infinite) = clear_cofactor(&sums);
     let mut hashes = vec![Stored::default(); elements.len() * F::LANES];
     for (point, lanes) in affine.iter().zip(hashes.chunks_mut(F::LANES)) {
         point.pack(lanes);
@@ -177,10 +177,22 @@ impl<F: Field> Map<F> {
 }
 
 /// `[x^2 - x - 1] P + [x - 1] psi(P) + psi^2(2P)` for the parameter `x`, as `x Q - Q - P + psi^2(2P)` with `Q = x P + psi(P)`.
-fn clear_cofactor<F: Field>(point: &Jacobian<Fp2<F>>) -> Jacobian<Fp2<F>> {
-    let times_x = |p: &Jacobian<_>| p.multiply_by_x(|multiple| multiple.add(p));
-    let q = times_x(point).negate().add(&point.psi());
-    times_x(&q).add(&q).add(point).negate().add(&point.double().psi_squared())
+/// Anything in lanes whose mask is set: the point or the result is infinite, or an addition was exceptional.
+fn clear_cofactor<F: Field>(points: &[Jacobian<Fp2<F>>]) -> (Vec<Affine<Fp2<F>>>, Vec<Mask>) {
+    let times_x = |p: &Affine<Fp2<F>>| Jacobian::from(p).multiply_by_x(|multiple| multiple.add_affine(p));
+    let (points, mut infinite) = Jacobian::normalize(points);
+    let sums: Vec<_> = points.iter().map(|p| times_x(p).negate().add_affine(&p.psi())).collect();
+    let (sums, infinite_sums) = Jacobian::normalize(&sums);
+    let product = |(p, q): (&Affine<Fp2<F>>, &Affine<Fp2<F>>)| {
+        let rest = Jacobian::from(p).double().psi_squared();
+        times_x(q).add_affine(q).add_affine(p).negate().add(&rest)
+    };
+    let products: Vec<_> = points.iter().zip(&sums).map(product).collect();
+    let (products, infinite_products) = Jacobian::normalize(&products);
+    for (mask, (sum, product)) in infinite.iter_mut().zip(infinite_sums.iter().zip(&infinite_products)) {
+        *mask |= sum | product;
+    }
+    (products, infinite)
 }
 
 #[cfg(test)]

@@ -23,17 +23,19 @@ mod convert;
 mod curve;
 mod decode;
 mod field;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod hash;
 mod integer;
 mod miller;
+mod msm;
 mod multiply;
 #[cfg(test)]
 mod samples;
 mod sqrt;
 mod subgroup;
-mod tower;
-mod msm;
 mod sums;
+mod tower;
 
 use std::marker::PhantomData;
 

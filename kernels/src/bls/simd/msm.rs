@@ -44,7 +44,7 @@ const MOST: usize = 6;
 
 /// The digits of one weight, in `-6..=6`, in the order of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Digits([i8; ROWS]);
+pub(super) struct Digits(pub(super) [i8; ROWS]);
 
 /// A row sum; none if it is infinite.
 pub(super) type Row<R> = Option<Stored<R>>;

@@ -1,14 +1,14 @@
 //! One weight for each point of G1, in lanes: products with short weights, through the endomorphism.
 //!
-//! A weight comes as two halves, `a + b lambda`, of up to 33 bits each; the endomorphism `phi(x, y) = (BETA x, y)` multiplies by
+//! A weight comes as two halves, `a + b lambda`, of up to 33 bits each; the endomorphism `phi(x, y) = (beta x, y)` multiplies by
 //! `lambda`, so `a P + b phi(P)` needs 32 doublings (Gallant, Lambert and Vanstone, CRYPTO 2001). Both halves go by signed
 //! digits of four bits over one table of `P` to `8P`, affine, whose denominators are inverted together.
 
-use super::curve::{Affine, BETA, Jacobian, Stored};
-use super::field::{Field, Mask, invert_all};
+use blst::blst_fp;
 
-/// Digits of a weight: nine of each half, in base 13, least significant first, each from -6 to 6.
-pub(super) type Digits = [i8; 18];
+use super::curve::{Affine, Jacobian, Stored};
+use super::field::{Field, Mask, invert_all};
+use super::msm::{Digits, Endomorphism};
 
 const BASE: i64 = 13;
 /// Multiples in a table: `P` to `8P`.
@@ -25,13 +25,13 @@ const WINDOWS: usize = 9;
 pub(super) fn multiply_g1<F: Field>(points: &[Stored<F>], weights: &[Digits]) -> Vec<Option<Stored<F>>> {
     debug_assert_eq!(points.len(), weights.len());
     let tables = tables(points);
-    let beta = F::splat(&BETA);
+    let beta = F::splat(&<blst_fp as Endomorphism>::BETA);
     let mut products = Vec::with_capacity(points.len().div_ceil(F::LANES));
     let mut started = Vec::with_capacity(products.capacity());
     for (weights, table) in weights.chunks(F::LANES).zip(tables.chunks_exact(TABLE * F::LANES)) {
         let halves = |from: usize| -> Vec<[i8; WINDOWS]> {
             (0..F::LANES)
-                .map(|lane| weights.get(lane).map_or([0; WINDOWS], |digits| recode(&digits[from..from + 9])))
+                .map(|lane| weights.get(lane).map_or([0; WINDOWS], |digits| recode(&digits.0[from..from + 9])))
                 .collect()
         };
         let mut chain = Chain::new();
@@ -173,7 +173,7 @@ mod tests {
             ark_bls12_381::Fr::from(digits.iter().rev().fold(0i64, |value, digit| value * 13 + i64::from(*digit)))
         };
         let x = ark_bls12_381::Fr::from(super::super::curve::X);
-        half(&digits[..9]) - x * x * half(&digits[9..])
+        half(&digits.0[..9]) + (x * x - ark_bls12_381::Fr::from(1u64)) * half(&digits.0[9..])
     }
 
     fn expected(point: &G1, digits: &Digits) -> Option<G1> {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     fn digits(numbers: &mut Numbers) -> Digits {
-        std::array::from_fn(|_| (numbers.next() % 13) as i8 - 6)
+        Digits(std::array::from_fn(|_| (numbers.next() % 13) as i8 - 6))
     }
 
     #[test]
@@ -217,7 +217,7 @@ mod tests {
                 one[at] = digit;
                 weights.push(one);
             }
-            let mut two: Digits = [0; 18];
+            let mut two = [0; 18];
             two[at] = 1;
             two[(at + 9) % 18] = -1;
             weights.push(two);
@@ -231,6 +231,7 @@ mod tests {
                 weights.push(small);
             }
         }
+        let weights: Vec<Digits> = weights.into_iter().map(Digits).collect();
         let points: Vec<G1> = weights.iter().map(|_| numbers.point_of_g1()).collect();
         agrees_with_blst(&points, &weights);
     }
@@ -240,12 +241,12 @@ mod tests {
         let mut numbers = Numbers(22);
         for round in 0..1000 {
             let digits = match round {
-                0 => [6; 18],
-                1 => [-6; 18],
+                0 => Digits([6; 18]),
+                1 => Digits([-6; 18]),
                 _ => digits(&mut numbers),
             };
-            let value = digits[..9].iter().rev().fold(0, |value, digit| value * BASE + i64::from(*digit));
-            let recoded = recode(&digits[..9]);
+            let value = digits.0[..9].iter().rev().fold(0, |value, digit| value * BASE + i64::from(*digit));
+            let recoded = recode(&digits.0[..9]);
             assert!(recoded.iter().all(|digit| (-8..=8).contains(digit)));
             assert_eq!(recoded.iter().rev().fold(0, |value, digit| value * 16 + i64::from(*digit)), value);
         }

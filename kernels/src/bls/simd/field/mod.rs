@@ -12,6 +12,8 @@
 
 pub(super) mod bound;
 pub(super) mod constants;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
 mod quadratic;
 mod radix28;
 mod radix52;

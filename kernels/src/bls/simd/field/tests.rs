@@ -3,6 +3,7 @@
 
 use blst::{blst_fp, blst_fp2};
 
+use super::fuzzing::{Binary, Unary, binary, conjugates, stored, unary, zeros};
 use super::*;
 
 pub(super) fn random(seed: &mut u64) -> blst_fp {
@@ -13,36 +14,6 @@ pub(super) fn random(seed: &mut u64) -> blst_fp {
     }
     words[5] &= (1 << 60) - 1;
     blst_fp { l: words }
-}
-
-/// As a pair of functions of blst takes and gives: elements of the base field or of its extension.
-type Binary<T> = unsafe extern "C" fn(*mut T, *const T, *const T);
-type Unary<T> = unsafe extern "C" fn(*mut T, *const T);
-
-fn binary<T: Copy + Default>(f: Binary<T>, a: &[T], b: &[T]) -> Vec<T> {
-    let of = |(a, b): (&T, &T)| {
-        let mut out = T::default();
-        // SAFETY: the function reads two elements and writes one.
-        unsafe { f(&mut out, a, b) };
-        out
-    };
-    a.iter().zip(b).map(of).collect()
-}
-
-fn unary<T: Copy + Default>(f: Unary<T>, a: &[T]) -> Vec<T> {
-    let of = |a: &T| {
-        let mut out = T::default();
-        // SAFETY: the function reads one element and writes one.
-        unsafe { f(&mut out, a) };
-        out
-    };
-    a.iter().map(of).collect()
-}
-
-fn stored<R: Ring>(value: &R) -> Vec<R::Scalar> {
-    let mut lanes = vec![R::Scalar::default(); R::LANES];
-    value.store(&mut lanes);
-    lanes
 }
 
 /// One blst function for each operation.
@@ -87,9 +58,6 @@ where
     assert_eq!(stored(&x.tight().neg()), binary(oracle.sub, &vec![zero; R::LANES], &a), "neg");
     assert_eq!(stored(&x.sub_wide(y).sub_wide(&R::zero()).add(x).tight().sub(&x.tight())), difference, "a chain");
 
-    let zeros = |lanes: &[R::Scalar]| {
-        lanes.iter().enumerate().fold(0, |mask, (lane, value)| mask | Mask::from(*value == zero) << lane)
-    };
     assert_eq!(x.is_zero(), zeros(&a), "is_zero");
     assert_eq!(x.sub_wide(y).is_zero(), zeros(&difference), "is_zero of a difference");
     assert_eq!(x.sub_wide(x).is_zero(), R::ALL, "is_zero of nothing");
@@ -136,9 +104,7 @@ fn check_quadratic<F: Field>(x: &Fp2<F>, factor: &F) {
     let a = stored(x);
     let one_and_i = blst_fp2 { fp: [stored(&F::one())[0]; 2] };
     assert_eq!(stored(&x.mul_by_nonresidue()), binary(blst::blst_fp2_mul, &a, &vec![one_and_i; F::LANES]));
-    let conjugate: Vec<blst_fp2> = (a.iter().map(|a| a.fp))
-        .map(|[c0, c1]| blst_fp2 { fp: [c0, binary(blst::blst_fp_sub, &[blst_fp::default()], &[c1])[0]] })
-        .collect();
+    let conjugate = conjugates(&a);
     assert_eq!(stored(&x.conjugate()), conjugate);
     let norm: Vec<blst_fp> = binary(blst::blst_fp2_mul, &a, &conjugate).iter().map(|norm| norm.fp[0]).collect();
     assert_eq!(stored(&x.norm()), norm);
@@ -197,6 +163,15 @@ fn agrees<F: Field>(extremes: &[F]) {
 
     let pairs = |i: usize| Fp2 { c0: values[i], c1: values[(i * 5 + 1) % values.len()] };
     check_inverses(&(0..values.len()).map(pairs).collect::<Vec<_>>(), &QUADRATIC);
+}
+
+#[test]
+fn random_programs_agree_with_blst() {
+    let mut seed = 7;
+    for _ in 0..100 {
+        let program: Vec<u8> = (0..20).flat_map(|_| random(&mut seed).l.map(|word| word as u8)).collect();
+        fuzzing::field(&program);
+    }
 }
 
 #[test]

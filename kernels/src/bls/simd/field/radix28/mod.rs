@@ -38,9 +38,8 @@ const LOW: u64 = (1 << BITS) - 1;
 #[repr(C, align(32))]
 struct Limbs([[u64; LANES]; LIMBS]);
 
-/// The coordinates of an element of the quadratic extension.
-#[repr(C)]
-struct Pair(Limbs, Limbs);
+/// One element at rest: two limbs a word, the upper one from bit 28 on, as they are.
+type Packed = [u64; LIMBS / 2];
 
 /// 4 elements of the base field.
 #[derive(Clone, Copy)]
@@ -203,10 +202,23 @@ impl Fp28 {
     }
 }
 
+/// All ones in the lanes of a mask.
+const MASKS: [[u64; LANES]; 1 << LANES] = {
+    let mut masks = [[0; LANES]; 1 << LANES];
+    let mut i = 0;
+    while i < LANES << LANES {
+        if (i / LANES) >> (i % LANES) & 1 == 1 {
+            masks[i / LANES][i % LANES] = u64::MAX;
+        }
+        i += 1;
+    }
+    masks
+};
+
 impl Ring for Fp28 {
     const LANES: usize = LANES;
     type Scalar = blst_fp;
-    type Packed = [u64; LIMBS / 2];
+    type Packed = Packed;
 
     fn load(mut lane: impl FnMut(usize) -> blst_fp) -> Self {
         Self::from_words(|i| lane(i).l, Bound::CANONICAL).mul(constant!(FROM_BLST))
@@ -228,23 +240,12 @@ impl Ring for Fp28 {
             lane.l = reduce(reduce(words));
         }
     }
-    fn unpack<'a>(mut lane: impl FnMut(usize) -> &'a Self::Packed) -> Self {
-        let mut limbs = [[0; LANES]; LIMBS];
-        for i in 0..LANES {
-            for (j, pair) in lane(i).iter().enumerate() {
-                limbs[2 * j][i] = pair & LOW;
-                limbs[2 * j + 1][i] = pair >> BITS;
-            }
-        }
-        Self::with(Limbs(limbs), Bound::PRODUCT)
+    fn unpack<'a>(lane: impl FnMut(usize) -> &'a Self::Packed) -> Self {
+        Self::with(kernels::unpack(std::array::from_fn(lane)), Bound::PRODUCT)
     }
     fn pack(&self, lanes: &mut [Self::Packed]) {
-        let value = self.mul(&Self::one());
-        for (i, lane) in lanes.iter_mut().take(LANES).enumerate() {
-            for (j, pair) in lane.iter_mut().enumerate() {
-                *pair = value.limbs.0[2 * j][i] | value.limbs.0[2 * j + 1][i] << BITS;
-            }
-        }
+        let Some(lanes) = lanes.first_chunk_mut() else { unreachable!("a place for every lane") };
+        kernels::pack(&self.tight(), lanes);
     }
     fn zero() -> Self {
         *constant!([0; LIMBS])
@@ -254,17 +255,17 @@ impl Ring for Fp28 {
     }
     #[inline]
     fn add(&self, rhs: &Self) -> Self {
-        Self::with(kernels::add(&self.limbs, &rhs.limbs), self.bound.plus(rhs.bound))
+        kernels::add(self, rhs, self.bound.plus(rhs.bound))
     }
     #[inline]
     fn sub(&self, rhs: &Self) -> Self {
         rhs.bound.check(7);
-        Self::with(kernels::sub(&self.limbs, &rhs.limbs), self.bound.plus(Bound::below(8)))
+        kernels::sub(self, rhs, self.bound.plus(Bound::below(8)))
     }
     #[inline]
     fn sub_wide(&self, rhs: &Self) -> Self {
         rhs.bound.check(31);
-        Self::with(kernels::sub_wide(&self.limbs, &rhs.limbs), self.bound.plus(Bound::below(32)))
+        kernels::sub_wide(self, rhs, self.bound.plus(Bound::below(32)))
     }
     #[inline]
     fn neg(&self) -> Self {
@@ -273,36 +274,39 @@ impl Ring for Fp28 {
     #[inline]
     fn mul(&self, rhs: &Self) -> Self {
         self.bound.check_product(rhs.bound);
-        Self::with(kernels::mul(&self.limbs, &rhs.limbs), Bound::PRODUCT)
+        kernels::mul(self, rhs, Bound::PRODUCT)
     }
     #[inline]
     fn sqr(&self) -> Self {
         self.bound.check_product(self.bound);
-        Self::with(kernels::sqr(&self.limbs), Bound::PRODUCT)
+        kernels::sqr(self, Bound::PRODUCT)
     }
     #[inline]
     fn tight(&self) -> Self {
         self.bound.check(128);
-        Self::with(kernels::tight(&self.limbs), Bound::TIGHT)
+        kernels::tight(self, Bound::TIGHT)
     }
+    #[inline]
     fn select(mask: Mask, yes: &Self, no: &Self) -> Self {
-        // All ones where the mask is set.
-        let chosen: [u64; LANES] = std::array::from_fn(|lane| 0u64.wrapping_sub(u64::from(mask >> lane & 1)));
-        let mut limbs = no.limbs;
-        for (limb, yes) in limbs.0.iter_mut().zip(&yes.limbs.0) {
-            for lane in 0..LANES {
-                limb[lane] ^= (limb[lane] ^ yes[lane]) & chosen[lane];
-            }
-        }
-        Self::with(limbs, yes.bound.or(no.bound))
+        Self::with(kernels::select(MASKS[usize::from(mask) % MASKS.len()], yes, no), yes.bound.or(no.bound))
     }
     fn is_zero(&self) -> Mask {
-        // Times the integer one: a multiple of p comes out as 0, p or 2p, with its limbs fully carried.
-        const INTEGER: [u64; LIMBS] = split::<LIMBS, BITS>(&[1]);
-        let value = self.mul(constant!(INTEGER));
-        let multiples = [[0; LIMBS], PRIME, multiple_of_p::<LIMBS, BITS>(2)];
-        let is = |lane: usize| multiples.iter().any(|m| (0..LIMBS).all(|i| value.limbs.0[i][lane] == m[i]));
-        (0..LANES).fold(0, |mask, lane| mask | Mask::from(is(lane)) << lane)
+        let tight = self.tight();
+        let is_zero = |lane: usize| {
+            // The lowest limb is carried already and answers nearly always.
+            let low = tight.limbs.0[0][lane];
+            if low != 0 && low != PRIME[0] {
+                return false;
+            }
+            let mut carried = 0;
+            let limbs: [u64; LIMBS] = std::array::from_fn(|i| {
+                let limb = tight.limbs.0[i][lane] + carried;
+                carried = limb >> BITS;
+                limb & LOW
+            });
+            limbs == [0; LIMBS] || limbs == PRIME
+        };
+        (0..LANES).fold(0, |mask, lane| mask | Mask::from(is_zero(lane)) << lane)
     }
     fn invert(&self) -> Self {
         let mut lanes = [blst_fp::default(); LANES];
@@ -316,15 +320,13 @@ impl Field for Fp28 {
     #[inline]
     fn mul_quadratic(a: &Fp2<Self>, b: &Fp2<Self>) -> Fp2<Self> {
         a.c0.bound.or(a.c1.bound).check_product(b.c0.bound.or(b.c1.bound));
-        let Pair(c0, c1) = kernels::mul_quadratic(&a.c0.limbs, &a.c1.limbs, &b.c0.limbs, &b.c1.limbs);
-        Fp2 { c0: Self::with(c0, Bound::PRODUCT), c1: Self::with(c1, Bound::PRODUCT) }
+        kernels::mul_quadratic(a, b, Bound::PRODUCT)
     }
     #[inline]
     fn sqr_quadratic(a: &Fp2<Self>) -> Fp2<Self> {
         let bound = a.c0.bound.or(a.c1.bound);
         bound.check_product(bound);
-        let Pair(c0, c1) = kernels::sqr_quadratic(&a.c0.limbs, &a.c1.limbs);
-        Fp2 { c0: Self::with(c0, Bound::PRODUCT), c1: Self::with(c1, Bound::PRODUCT) }
+        kernels::sqr_quadratic(a, Bound::PRODUCT)
     }
 }
 

@@ -1,45 +1,64 @@
 //! The arithmetic in portable code: what the assembly is tested against, and what runs where there is none.
 
 use super::{
-    BITS, BLOCKS, COLUMNS, COMPLEMENT, FINAL, K, LANES, LIMBS, LOW, Limbs, M_BLOCKS, MULTIPLE_8, MULTIPLE_32, PRIME,
-    Pair, RECIPROCAL, SQUARE,
+    BITS, BLOCKS, Bound, COLUMNS, COMPLEMENT, FINAL, Fp2, Fp28, K, LANES, LIMBS, LOW, Limbs, M_BLOCKS, MULTIPLE_8,
+    MULTIPLE_32, PRIME, Packed, RECIPROCAL, SQUARE,
 };
 
 /// Sums of products, before carries.
 type Columns = [[u64; LANES]; COLUMNS];
 
 /// The Montgomery product.
-pub(super) fn mul(a: &Limbs, b: &Limbs) -> Limbs {
-    montgomery(multiply(a, b))
+pub(super) fn mul(a: &Fp28, b: &Fp28, bound: Bound) -> Fp28 {
+    montgomery(multiply(a, b), bound)
 }
 
 /// The sum.
-pub(super) fn add(a: &Limbs, b: &Limbs) -> Limbs {
-    carried(|i, lane| a.0[i][lane] + b.0[i][lane])
+pub(super) fn add(a: &Fp28, b: &Fp28, bound: Bound) -> Fp28 {
+    carried(bound, |i, lane| a.limbs.0[i][lane] + b.limbs.0[i][lane])
 }
 
 /// `a + 8p - b`.
-pub(super) fn sub(a: &Limbs, b: &Limbs) -> Limbs {
+pub(super) fn sub(a: &Fp28, b: &Fp28, bound: Bound) -> Fp28 {
     // The last limb may be below zero until the carry arrives: wrapping, as its sum is not.
-    carried(|i, lane| (a.0[i][lane] + MULTIPLE_8[i]).wrapping_sub(b.0[i][lane]))
+    carried(bound, |i, lane| (a.limbs.0[i][lane] + MULTIPLE_8[i]).wrapping_sub(b.limbs.0[i][lane]))
 }
 
 /// `a + 32p - b`.
-pub(super) fn sub_wide(a: &Limbs, b: &Limbs) -> Limbs {
-    carried(|i, lane| (a.0[i][lane] + MULTIPLE_32[i]).wrapping_sub(b.0[i][lane]))
+pub(super) fn sub_wide(a: &Fp28, b: &Fp28, bound: Bound) -> Fp28 {
+    carried(bound, |i, lane| (a.limbs.0[i][lane] + MULTIPLE_32[i]).wrapping_sub(b.limbs.0[i][lane]))
 }
 
 /// The same residue below `2p`.
-pub(super) fn tight(a: &Limbs) -> Limbs {
-    carried(|i, lane| {
-        let q = (a.0[LIMBS - 1][lane] * RECIPROCAL) >> 40;
-        let multiple = q * COMPLEMENT[i];
-        if i < LIMBS - 1 { a.0[i][lane] + multiple } else { a.0[i][lane] - multiple }
+pub(super) fn tight(a: &Fp28, bound: Bound) -> Fp28 {
+    carried(bound, |i, lane| {
+        let q = (a.limbs.0[LIMBS - 1][lane] * RECIPROCAL) >> 40;
+        let (limb, multiple) = (a.limbs.0[i][lane], q * COMPLEMENT[i]);
+        if i < LIMBS - 1 { limb + multiple } else { limb - multiple }
     })
 }
 
+/// Lane by lane: `yes` where the mask is all ones, else `no`.
+pub(super) fn select(mask: [u64; LANES], yes: &Fp28, no: &Fp28) -> Limbs {
+    let pick = |i: usize, lane: usize| (yes.limbs.0[i][lane] & mask[lane]) | (no.limbs.0[i][lane] & !mask[lane]);
+    Limbs(std::array::from_fn(|i| std::array::from_fn(|lane| pick(i, lane))))
+}
+
+/// Limbs at rest, by lane.
+pub(super) fn unpack(lanes: [&Packed; LANES]) -> Limbs {
+    let limb = |pair: u64, i: usize| if i.is_multiple_of(2) { pair & LOW } else { pair >> BITS };
+    Limbs(std::array::from_fn(|i| std::array::from_fn(|lane| limb(lanes[lane][i / 2], i))))
+}
+
+/// Puts limbs to rest.
+pub(super) fn pack(a: &Fp28, lanes: &mut [Packed; LANES]) {
+    for (lane, packed) in lanes.iter_mut().enumerate() {
+        *packed = std::array::from_fn(|i| a.limbs.0[2 * i][lane] + (a.limbs.0[2 * i + 1][lane] << BITS));
+    }
+}
+
 /// Carries once, all limbs at a time: what is above the lowest 28 bits of a limb goes to the next.
-fn carried(limb: impl Fn(usize, usize) -> u64) -> Limbs {
+fn carried(bound: Bound, limb: impl Fn(usize, usize) -> u64) -> Fp28 {
     let mut out = Limbs([[0; LANES]; LIMBS]);
     for lane in 0..LANES {
         let mut above = 0;
@@ -50,36 +69,36 @@ fn carried(limb: impl Fn(usize, usize) -> u64) -> Limbs {
         }
         out.0[LIMBS - 1][lane] = limb(LIMBS - 1, lane).wrapping_add(above);
     }
-    out
+    Fp28 { limbs: out, bound }
 }
 
 /// The Montgomery square.
-pub(super) fn sqr(a: &Limbs) -> Limbs {
-    mul(a, a)
+pub(super) fn sqr(a: &Fp28, bound: Bound) -> Fp28 {
+    mul(a, a, bound)
 }
 
-/// The product of `a0 + a1 i` and `b0 + b1 i`.
-pub(super) fn mul_quadratic(a0: &Limbs, a1: &Limbs, b0: &Limbs, b1: &Limbs) -> Pair {
-    let mut real = multiply(a0, b0);
-    let mut imaginary = multiply(a0, b1);
-    for (k, (high, cross)) in multiply(a1, b1).iter().zip(&multiply(a1, b0)).enumerate() {
+/// The product in the quadratic extension.
+pub(super) fn mul_quadratic(a: &Fp2<Fp28>, b: &Fp2<Fp28>, bound: Bound) -> Fp2<Fp28> {
+    let mut real = multiply(&a.c0, &b.c0);
+    let mut imaginary = multiply(&a.c0, &b.c1);
+    for (k, (high, cross)) in multiply(&a.c1, &b.c1).iter().zip(&multiply(&a.c1, &b.c0)).enumerate() {
         for lane in 0..LANES {
             real[k][lane] = (real[k][lane] + SQUARE[k]).wrapping_sub(high[lane]);
             imaginary[k][lane] += cross[lane];
         }
     }
-    Pair(montgomery(real), montgomery(imaginary))
+    Fp2 { c0: montgomery(real, bound), c1: montgomery(imaginary, bound) }
 }
 
-/// The square of `a0 + a1 i`.
-pub(super) fn sqr_quadratic(a0: &Limbs, a1: &Limbs) -> Pair {
-    mul_quadratic(a0, a1, a0, a1)
+/// The square in the quadratic extension.
+pub(super) fn sqr_quadratic(a: &Fp2<Fp28>, bound: Bound) -> Fp2<Fp28> {
+    mul_quadratic(a, a, bound)
 }
 
-fn multiply(a: &Limbs, b: &Limbs) -> Columns {
+fn multiply(a: &Fp28, b: &Fp28) -> Columns {
     let mut columns = [[0; LANES]; COLUMNS];
-    for (i, x) in a.0.iter().enumerate() {
-        for (j, y) in b.0.iter().enumerate() {
+    for (i, x) in a.limbs.0.iter().enumerate() {
+        for (j, y) in b.limbs.0.iter().enumerate() {
             for lane in 0..LANES {
                 columns[i + j][lane] += x[lane] * y[lane];
             }
@@ -88,7 +107,7 @@ fn multiply(a: &Limbs, b: &Limbs) -> Columns {
     columns
 }
 
-fn montgomery(columns: Columns) -> Limbs {
+fn montgomery(columns: Columns, bound: Bound) -> Fp28 {
     let mut out = Limbs([[0; LANES]; LIMBS]);
     for lane in 0..LANES {
         let mut t = [0u64; 2 * LIMBS];
@@ -127,5 +146,5 @@ fn montgomery(columns: Columns) -> Limbs {
             limb[lane] = *column;
         }
     }
-    out
+    Fp28 { limbs: out, bound }
 }
