@@ -14,19 +14,28 @@ use shardmark_kernels::backend::{BackendId, Control, Error, Kernel, Options, car
 use shardmark_kernels::bls::verify_batch::SignerShape;
 use shardmark_kernels::bls::{AggregateKeys, AggregateSignatures, VerifyBatch, aggregate_keys, aggregate_signatures};
 use shardmark_kernels::bls::{verify_batch, verify_batch::Params};
-use shardmark_kernels::conformance::conformance;
+use shardmark_kernels::conformance::{conformance, instruction_sets};
 
 const SEEDS: [u64; 3] = [0, 1, 7];
 
-/// Runs the `cpu` backend once, from bytes to output.
+/// Runs every backend and instruction set that this host has once, from bytes to output. They must agree.
 fn run<K: Kernel>(setup: &K::Setup, input: &K::Input) -> Result<K::Output, Error> {
     run_with::<K>(setup, input, 1)
 }
 
 fn run_with<K: Kernel>(setup: &K::Setup, input: &K::Input, threads: usize) -> Result<K::Output, Error> {
-    let backend = K::open(BackendId::Cpu, &Options { threads, ..Options::default() }).unwrap();
-    let prepared = backend.prepare(setup)?;
-    prepared.compute(input, &Control::default())
+    let compute = |id, isa| {
+        let backend = K::open(id, &Options { threads, isa, ..Options::default() }).ok()?;
+        Some(backend.prepare(setup).and_then(|prepared| prepared.compute(input, &Control::default())))
+    };
+    let cpu = compute(BackendId::Cpu, None).unwrap();
+    // The best instruction set is one of those that can be forced.
+    for isa in instruction_sets(BackendId::Simd).into_iter().flatten() {
+        if let Some(simd) = compute(BackendId::Simd, Some(isa)) {
+            assert!(simd == cpu, "{} on simd ({isa}): {simd:?}, on cpu: {cpu:?}", K::NAME);
+        }
+    }
+    cpu
 }
 
 /// A deterministic generator for the tests' own choices.

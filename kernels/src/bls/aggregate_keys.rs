@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::material::{self, check_count, check_range};
 use super::signers::{bitmap_bytes, bitmap_of, check_bitmap, is_marked};
-use super::{PUBLIC_KEY_BYTES, Refusal, cpu};
+use super::{PUBLIC_KEY_BYTES, Refusal, cpu, simd};
 use crate::backend::{Backend, BackendId, Error, Kernel, Mismatch, Options, Unavailable, Work, generator};
 
 /// The kernel.
@@ -90,7 +90,8 @@ impl Kernel for AggregateKeys {
     fn open(id: BackendId, options: &Options) -> Result<Box<dyn Backend<Self>>, Unavailable> {
         match id {
             BackendId::Cpu => Ok(Box::new(cpu::Cpu::open(options)?)),
-            BackendId::Simd | BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
+            BackendId::Simd => simd::open(options),
+            BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::aggregate_keys::compare;
 use super::material::{self, Fault, check_count};
 use super::points::{affine_g2, encode_g2, hash_to_g2, sign_hash};
-use super::{MAX_ITEMS, Refusal, SIGNATURE_BYTES, cpu};
+use super::{MAX_ITEMS, Refusal, SIGNATURE_BYTES, cpu, simd};
 use crate::backend::{
     Backend, BackendId, Error, Kernel, Mismatch, Options, Unavailable, Work, carries_invalid, generator,
 };
@@ -85,7 +85,8 @@ impl Kernel for AggregateSignatures {
     fn open(id: BackendId, options: &Options) -> Result<Box<dyn Backend<Self>>, Unavailable> {
         match id {
             BackendId::Cpu => Ok(Box::new(cpu::Cpu::open(options)?)),
-            BackendId::Simd | BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
+            BackendId::Simd => simd::open(options),
+            BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
         }
     }
 }

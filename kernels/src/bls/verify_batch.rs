@@ -15,7 +15,7 @@ use super::keys::SecretKey;
 use super::material::{self, Fault, check_count, check_range, scalar};
 use super::points::{add_scalars, affine_g2, encode_g2, hash_to_g2, sign_hash};
 use super::signers::{bitmap_bytes, bitmap_of, is_marked};
-use super::{PUBLIC_KEY_BYTES, Refusal, SCHEME, SIGNATURE_BYTES, Signers, cpu};
+use super::{PUBLIC_KEY_BYTES, Refusal, SCHEME, SIGNATURE_BYTES, Signers, cpu, simd};
 use crate::backend::{
     Backend, BackendId, Error, Kernel, Mismatch, Options, Unavailable, Work, carries_invalid, generator,
 };
@@ -188,7 +188,8 @@ impl Kernel for VerifyBatch {
     fn open(id: BackendId, options: &Options) -> Result<Box<dyn Backend<Self>>, Unavailable> {
         match id {
             BackendId::Cpu => Ok(Box::new(cpu::Cpu::open(options)?)),
-            BackendId::Simd | BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
+            BackendId::Simd => simd::open(options),
+            BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
         }
     }
 }

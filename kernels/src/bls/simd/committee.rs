@@ -14,7 +14,7 @@ use super::field::Field;
 use super::sums::{Term, sum, sums};
 use crate::backend::{Control, Error};
 use crate::bls::cpu::committee_keys;
-use crate::bls::points::{G1, add_g1, affine_g1, jacobian_g1, negate_g1, sum_g1};
+use crate::bls::points::{G1, add_g1, affine_g1, is_infinite_g1, jacobian_g1, negate_g1, sum_g1};
 use crate::bls::signers::is_marked;
 use crate::bls::{PUBLIC_KEY_BYTES, Signers};
 use crate::pool::Pool;
@@ -52,12 +52,17 @@ impl<F: Field> Committee<F> {
         self.keys.len()
     }
 
-    /// The sum of the keys of each item's signers. They passed [`Signers::check`].
+    /// The sum of the keys of each item's signers, none if it is infinite. They passed [`Signers::check`].
     ///
     /// # Errors
     ///
     /// [`Error::Cancelled`].
-    pub(super) fn keys(&self, pool: &Pool, control: &Control, signers: &[&Signers]) -> Result<Vec<blst_p1>, Error> {
+    pub(super) fn keys(
+        &self,
+        pool: &Pool,
+        control: &Control,
+        signers: &[&Signers],
+    ) -> Result<Vec<Option<Stored<F>>>, Error> {
         let bitmaps: Vec<&[u8]> = signers
             .iter()
             .filter_map(|signers| match signers {
@@ -65,10 +70,13 @@ impl<F: Field> Committee<F> {
                 Signers::Bitmap(bitmap) => Some(&bitmap[..]),
             })
             .collect();
-        let mut sums = self.sums(pool, control, &bitmaps)?.into_iter();
+        let sums = affine_g1(&self.sums(pool, control, &bitmaps)?);
+        let finite: Vec<G1> = sums.iter().filter(|sum| !is_infinite_g1(sum)).copied().collect();
+        let mut finite = stored_g1(&finite).into_iter();
+        let mut sums = sums.iter().map(|sum| if is_infinite_g1(sum) { None } else { finite.next() });
         let key = |signers: &&Signers| match signers {
-            Signers::One(slot) => jacobian_g1(&self.keys[*slot as usize]),
-            Signers::Bitmap(_) => sums.next().unwrap_or_default(),
+            Signers::One(slot) => Some(self.rest[*slot as usize]),
+            Signers::Bitmap(_) => sums.next().flatten(),
         };
         Ok(signers.iter().map(key).collect())
     }
@@ -170,18 +178,17 @@ mod tests {
                     };
                     let want: Vec<_> = bitmaps.iter().map(want).collect();
                     let signers: Vec<Signers> = bitmaps.iter().cloned().map(Signers::Bitmap).collect();
-                    assert_eq!(
-                        committee.keys(&pool, &Control::default(), &signers.iter().collect::<Vec<_>>()).unwrap(),
-                        want,
-                        "{slots} slots"
-                    );
+                    let signers: Vec<&Signers> = signers.iter().collect();
+                    assert_eq!(keys(&committee, &pool, &signers), affine_g1(&want), "{slots} slots");
                 }
-                assert_eq!(
-                    committee.keys(&pool, &Control::default(), &[&Signers::One(0)]).unwrap(),
-                    [jacobian_g1(&committee.keys[0])]
-                );
+                assert_eq!(keys(&committee, &pool, &[&Signers::One(0)]), [committee.keys[0]]);
             }
         }
+    }
+
+    fn keys(committee: &Committee<Fp28>, pool: &Pool, signers: &[&Signers]) -> Vec<G1> {
+        let keys = committee.keys(pool, &Control::default(), signers).unwrap();
+        keys.iter().map(|key| key.map_or_else(G1::default, |key| super::super::convert::affine_g1(&[key])[0])).collect()
     }
 
     #[test]

@@ -18,7 +18,7 @@
 //! asks for at the end. The final exponentiation sends to one the factors that are dropped, `y_P` and signs, and those
 //! that differ from other ways to write the loop: all lie in proper subfields of `Fp12`.
 
-use blst::{blst_fp6, blst_fp12};
+use blst::{blst_fp, blst_fp2, blst_fp6, blst_fp12};
 
 use super::curve::{Affine, Stored};
 use super::field::{Field, Fp2, Mask, Ring, invert_all};
@@ -26,6 +26,9 @@ use super::tower::Fp12;
 
 /// `-x`: the curve family's parameter is negative.
 const LOOP: u64 = 0xd201_0000_0001_0000;
+
+/// What no Miller loop gives, and no equation holds by.
+const NO_VALUE: blst_fp12 = blst_fp12 { fp6: [blst_fp6 { fp2: [blst_fp2 { fp: [blst_fp { l: [0; 6] }; 2] }; 3] }; 2] };
 
 /// The product of the Miller loops of all pairs, up to factors that the final exponentiation sends to one; one if there
 /// are no pairs.
@@ -42,9 +45,24 @@ pub(super) fn miller_chunks<F: Field>(p: &[Stored<F>], q: &[Stored<Fp2<F>>], siz
     let size = size.max(1);
     match Loops::new(p, q, size).and_then(Loops::run) {
         Some(values) => values.iter().map(Fp12::product_of_lanes).collect(),
-        // Never for points as documented. No pairing has the value zero, so no equation can hold by it.
-        None => vec![blst_fp12 { fp6: [blst_fp6::default(); 2] }; p.len().div_ceil(size)],
+        // Never for points as documented.
+        None => vec![NO_VALUE; p.len().div_ceil(size)],
     }
+}
+
+/// The Miller loop of each pair by itself, as [`miller_product`].
+pub(super) fn miller_each<F: Field>(p: &[Stored<F>], q: &[Stored<Fp2<F>>]) -> Vec<blst_fp12> {
+    debug_assert_eq!(p.len(), q.len());
+    let mut values = match Loops::new(p, q, F::LANES).and_then(Loops::run) {
+        Some(vectors) => {
+            let mut values = vec![blst_fp12::default(); vectors.len() * F::LANES];
+            vectors.iter().zip(values.chunks_mut(F::LANES)).for_each(|(vector, lanes)| vector.store(lanes));
+            values
+        }
+        None => vec![NO_VALUE; p.len()],
+    };
+    values.truncate(p.len());
+    values
 }
 
 /// One vector of pairs: what stays the same over the loop.

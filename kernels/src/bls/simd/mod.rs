@@ -17,6 +17,7 @@
 //! | `aggregate` | both aggregation kernels |
 //! | `tower` | the field of the pairing's values, in lanes |
 //! | `miller` | products of Miller loops |
+//! | `verify` | verify-batch |
 //! | `layers` | a door for benches |
 //!
 //! Everything above `field` is written once, over its traits. Variable time, and for verification only: no secret comes
@@ -42,10 +43,11 @@ mod sqrt;
 mod subgroup;
 mod sums;
 mod tower;
+mod verify;
 
 use std::marker::PhantomData;
 
-use self::field::Fp28;
+use self::field::{Avx512, Emulated, Fp28, Fp52};
 use super::cpu::Cpu;
 use crate::backend::{Backend, BackendId, Description, Isa, Kernel, Options, Unavailable};
 use crate::pool::Pool;
@@ -68,25 +70,24 @@ pub(super) struct Simd<F> {
 pub(super) fn open<K: Kernel>(options: &Options) -> Result<Box<dyn Backend<K>>, Unavailable>
 where
     Simd<Fp28>: Backend<K>,
+    Simd<Fp52<Avx512>>: Backend<K>,
+    Simd<Fp52<Emulated>>: Backend<K>,
 {
     if let Some(device) = options.device {
         return Err(Unavailable::Options(format!("the simd backend has no device {device}")));
     }
-    match options.isa.unwrap_or(Isa::Avx2) {
-        Isa::Avx2 if has_avx2() => Ok(Box::new(Simd::<Fp28>::new(Isa::Avx2, options)?)),
+    let ifma = Fp52::<Avx512>::available();
+    let best = if ifma { Isa::Avx512Ifma } else { Isa::Avx2 };
+    match options.isa.unwrap_or(best) {
+        Isa::Avx2 if cfg!(target_arch = "x86_64") && Fp28::available() => {
+            Ok(Box::new(Simd::<Fp28>::new(Isa::Avx2, options)?))
+        }
         Isa::Avx2 => Err(Unavailable::MissingIsa("avx2")),
+        Isa::Avx512Ifma if ifma => Ok(Box::new(Simd::<Fp52<Avx512>>::new(Isa::Avx512Ifma, options)?)),
+        Isa::Avx512Ifma => Err(Unavailable::MissingIsa("avx512ifma")),
+        isa @ Isa::Avx512IfmaEmulated => Ok(Box::new(Simd::<Fp52<Emulated>>::new(isa, options)?)),
         isa => Err(Unavailable::Options(format!("{} has no {isa} code", K::NAME))),
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has_avx2() -> bool {
-    std::is_x86_feature_detected!("avx2")
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn has_avx2() -> bool {
-    false
 }
 
 impl<F> Simd<F> {

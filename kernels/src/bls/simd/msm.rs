@@ -46,6 +46,13 @@ const MOST: usize = 6;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Digits(pub(super) [i8; ROWS]);
 
+impl Digits {
+    /// Whether the weight is zero: digits and weights are one to one.
+    pub(super) fn is_zero(&self) -> bool {
+        self.0 == [0; ROWS]
+    }
+}
+
 /// A row sum; none if it is infinite.
 pub(super) type Row<R> = Option<Stored<R>>;
 
