@@ -233,10 +233,10 @@ mod avx2 {
     pub(super) fn combine_cubic(crosses: &mut [[Wide; 2]; 3], squares: &[[Wide; 2]; 3]) {
         let add = |a, b| _mm256_add_epi64(a, b);
         let sub = |a, b| _mm256_sub_epi64(a, b);
-        for k in 0..COLUMNS {
+        for (k, positive) in SQUARES.into_iter().enumerate() {
             let [t0, t1, t2] = squares.each_ref().map(|[c0, c1]| [vector(c0.0[k]), vector(c1.0[k])]);
             let [m12, m01, m02] = crosses.each_ref().map(|[c0, c1]| [vector(c0.0[k]), vector(c1.0[k])]);
-            let positive = _mm256_set1_epi64x(SQUARES[k] as i64);
+            let positive = _mm256_set1_epi64x(positive as i64);
             let low = [sub(positive, t0[0]), sub(positive, t0[1])];
             let both = [add(t1[0], t2[0]), add(t1[1], t2[1])];
             let d = [sub(m12[0], both[0]), sub(m12[1], both[1])];

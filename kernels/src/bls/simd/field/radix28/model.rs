@@ -34,7 +34,7 @@ pub(super) fn reduce(columns: &mut Wide, bound: Bound) -> Fp28 {
 /// and the products `a_i b_i`, the product's columns, made positive by a multiple of `p`, in place of the former.
 pub(super) fn combine_cubic(crosses: &mut [[Wide; 2]; 3], squares: &[[Wide; 2]; 3]) {
     let [t0, t1, t2] = squares;
-    for k in 0..COLUMNS {
+    for (k, positive) in SQUARES.into_iter().enumerate() {
         for lane in 0..LANES {
             let at = |value: &[Wide; 2], c: usize| i128::from(value[c].0[k][lane] as i64);
             let cross = |n: usize, ti: &[Wide; 2], tj: &[Wide; 2]| {
@@ -48,7 +48,7 @@ pub(super) fn combine_cubic(crosses: &mut [[Wide; 2]; 3], squares: &[[Wide; 2]; 
             ];
             for (columns, sums) in crosses.iter_mut().zip(sums) {
                 for (column, sum) in columns.iter_mut().zip(sums) {
-                    column.0[k][lane] = (sum + i128::from(SQUARES[k])) as u64;
+                    column.0[k][lane] = (sum + i128::from(positive)) as u64;
                 }
             }
         }
