@@ -34,6 +34,8 @@ pub fn kernels() -> Vec<(&'static str, String)> {
         ("sqr", sqr()),
         ("mul_quadratic", mul_quadratic()),
         ("sqr_quadratic", sqr_quadratic()),
+        ("wide_quadratic", wide_quadratic()),
+        ("reduce", reduce_columns()),
         ("add", linear(Linear::Add)),
         ("sub", linear(Linear::Sub(table::MULTIPLE_8))),
         ("sub_wide", linear(Linear::Sub(table::MULTIPLE_32))),
@@ -154,6 +156,42 @@ fn mul_quadratic() -> String {
     multiply(&mut asm, cross, a, b);
     reduce_quadratic(&mut asm, low, high, cross);
     asm.leave();
+    asm.finish()
+}
+
+/// The columns of a product in the quadratic extension, not reduced: those of the real coordinate may be below zero.
+fn wide_quadratic() -> String {
+    let mut asm = Asm::new();
+    asm.enter(2 * COLUMNS + 2 * LIMBS);
+    let (a0, a1, b0, b1) = (Place("rsi", 0), Place(SECOND_A, 0), Place("rdx", 0), Place(SECOND_B, 0));
+    let [low, high] = [0, 1].map(|i| Place("rsp", i * COLUMNS));
+    let [a, b] = [0, 1].map(|i| Place("rsp", 2 * COLUMNS + i * LIMBS));
+    let [real, imaginary] = [0, 1].map(|i| Place("rdi", i * COLUMNS));
+    sum(&mut asm, a, a0, a1);
+    sum(&mut asm, b, b0, b1);
+    multiply(&mut asm, low, a0, b0);
+    multiply(&mut asm, high, a1, b1);
+    multiply(&mut asm, imaginary, a, b);
+    for k in 0..COLUMNS {
+        let set = 3 * (k % 5);
+        let (l, h, c) = (ymm(set), ymm(set + 1), ymm(set + 2));
+        asm.put(format!("vmovdqa {l}, {}", low.at(k)));
+        asm.put(format!("vmovdqa {h}, {}", high.at(k)));
+        asm.put(format!("vmovdqa {c}, {}", imaginary.at(k)));
+        asm.put(format!("vpsubq {c}, {c}, {l}"));
+        asm.put(format!("vpsubq {l}, {l}, {h}"));
+        asm.put(format!("vpsubq {c}, {c}, {h}"));
+        asm.put(format!("vmovdqa {}, {l}", real.at(k)));
+        asm.put(format!("vmovdqa {}, {c}", imaginary.at(k)));
+    }
+    asm.leave();
+    asm.finish()
+}
+
+/// The reduction by itself. It spoils the columns.
+fn reduce_columns() -> String {
+    let mut asm = Asm::new();
+    reduce(&mut asm, Place("rdi", 0), Place("rsi", 0));
     asm.finish()
 }
 

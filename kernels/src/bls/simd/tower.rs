@@ -44,16 +44,10 @@ impl<F: Field> Fp6<F> {
         Self { c0: self.c2.mul_by_nonresidue(), c1: self.c0, c2: self.c1 }
     }
 
-    /// The product, below `46p`, by six products of coefficients. The factors' bounds may multiply to `256`.
+    /// The product, below `3p`. The factors' bounds may multiply to `256`.
     fn mul(&self, rhs: &Self) -> Self {
-        let (t0, t1, t2) = (self.c0.mul(&rhs.c0), self.c1.mul(&rhs.c1), self.c2.mul(&rhs.c2));
-        let cross = |a0: &Fp2<F>, a1: &Fp2<F>, b0: &Fp2<F>, b1: &Fp2<F>, squares: Fp2<F>| {
-            a0.add(a1).mul(&b0.add(b1)).sub(&squares)
-        };
-        let m12 = cross(&self.c1, &self.c2, &rhs.c1, &rhs.c2, t1.add(&t2));
-        let m01 = cross(&self.c0, &self.c1, &rhs.c0, &rhs.c1, t0.add(&t1));
-        let m02 = cross(&self.c0, &self.c2, &rhs.c0, &rhs.c2, t0.add(&t2));
-        Self { c0: mul_by_nonresidue_wide(&m12).add(&t0), c1: m01.add(&t2.mul_by_nonresidue()), c2: m02.add(&t1) }
+        let [c0, c1, c2] = F::mul_cubic([&self.c0, &self.c1, &self.c2], [&rhs.c0, &rhs.c1, &rhs.c2]);
+        Self { c0, c1, c2 }
     }
 }
 
@@ -85,7 +79,7 @@ impl<F: Field> Fp12<F> {
     /// The product, by three products in `Fp6`.
     pub(super) fn mul(&self, rhs: &Self) -> Self {
         let (a0, a1, b0, b1) = (self.c0.tight(), self.c1.tight(), rhs.c0.tight(), rhs.c1.tight());
-        let (low, high) = (a0.mul(&b0).tight(), a1.mul(&b1).tight());
+        let (low, high) = (a0.mul(&b0), a1.mul(&b1));
         let cross = a0.add(&a1).mul(&b0.add(&b1)).sub_wide(&low.add(&high));
         Self { c0: low.add(&high.mul_by_v()).tight(), c1: cross.tight() }
     }
@@ -93,7 +87,7 @@ impl<F: Field> Fp12<F> {
     /// Squares, by two products in `Fp6`: `(c0 + c1) (c0 + v c1) - (1 + v) c0 c1` and `2 c0 c1`.
     pub(super) fn square(&mut self) {
         let (a0, a1) = (self.c0.tight(), self.c1.tight());
-        let product = a0.mul(&a1).tight();
+        let product = a0.mul(&a1);
         let both = a0.add(&a1).mul(&a0.add(&a1.mul_by_v()));
         self.c0 = both.sub_wide(&product.add(&product.mul_by_v())).tight();
         self.c1 = product.add(&product).tight();

@@ -101,6 +101,19 @@ pub(super) trait Field: Ring<Scalar = blst_fp> {
     fn mul_quadratic(a: &Fp2<Self>, b: &Fp2<Self>) -> Fp2<Self>;
     /// A square in the quadratic extension. Bounds as [`Ring::sqr`].
     fn sqr_quadratic(a: &Fp2<Self>) -> Fp2<Self>;
+    /// A product in the cubic extension of the quadratic one, by `v` with `v^3 = 1 + i`, lowest coefficients first; below
+    /// `3p`. The factors' bounds may multiply to `256`. By Karatsuba's method, unless an implementation knows better.
+    fn mul_cubic(a: [&Fp2<Self>; 3], b: [&Fp2<Self>; 3]) -> [Fp2<Self>; 3] {
+        let [t0, t1, t2] = [0, 1, 2].map(|i| a[i].mul(b[i]));
+        let cross = |i: usize, j: usize| a[i].add(a[j]).mul(&b[i].add(b[j]));
+        let m12 = cross(1, 2).sub(&t1.add(&t2));
+        let nonresidue = Fp2 { c0: m12.c0.sub_wide(&m12.c1), c1: m12.c0.add(&m12.c1) };
+        [
+            nonresidue.add(&t0).tight(),
+            cross(0, 1).sub(&t0.add(&t1)).add(&t2.mul_by_nonresidue()).tight(),
+            cross(0, 2).sub(&t0.add(&t2)).add(&t1).tight(),
+        ]
+    }
 }
 
 /// Inverts every lane of every value, with one scalar inversion in all and three products a value (Montgomery's trick).

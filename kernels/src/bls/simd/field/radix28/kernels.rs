@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 
 use super::{
     BITS, BLOCKS, Bound, COLUMNS, COMPLEMENT, FINAL, Fp2, Fp28, K, LANES, LIMBS, LOW, Limbs, M_BLOCKS, MULTIPLE_8,
-    MULTIPLE_32, PRIME, Packed, RECIPROCAL, SQUARE, spread,
+    MULTIPLE_32, PRIME, Packed, RECIPROCAL, SQUARE, SQUARES, Wide, spread,
 };
 
 type Vector = [u64; LANES];
@@ -106,6 +106,49 @@ kernel! {
     tight(a: &Fp28), "tight"
 }
 
+/// The product in the quadratic extension, not reduced. Limbs may be sums of two.
+#[inline(always)]
+pub(super) fn wide_quadratic(a: &Fp2<Fp28>, b: &Fp2<Fp28>) -> [Wide; 2] {
+    #[allow(improper_ctypes_definitions)]
+    #[unsafe(naked)]
+    unsafe extern "sysv64" fn kernel(a: &Fp2<Fp28>, b: &Fp2<Fp28>) -> MaybeUninit<[Wide; 2]> {
+        naked_asm!(
+            include_str!(concat!(env!("OUT_DIR"), "/radix28_wide_quadratic.s")),
+            table = sym TABLE,
+            stride = const size_of::<Fp28>(),
+        )
+    }
+    // SAFETY: the kernel reads its operands and writes all columns; the backend opens only where there is AVX2.
+    unsafe { kernel(a, b).assume_init() }
+}
+
+/// Columns below `2^64`, and their value below `4096 p^2`, over `R` modulo `p`. Spoils the columns.
+#[inline(always)]
+pub(super) fn reduce(columns: &mut Wide, bound: Bound) -> Fp28 {
+    #[allow(improper_ctypes_definitions)]
+    #[unsafe(naked)]
+    unsafe extern "sysv64" fn kernel(columns: &mut Wide) -> MaybeUninit<Fp28> {
+        naked_asm!(
+            include_str!(concat!(env!("OUT_DIR"), "/radix28_reduce.s")),
+            table = sym TABLE,
+            stride = const size_of::<Fp28>(),
+        )
+    }
+    // SAFETY: the kernel reads and writes the columns and writes all limbs; the backend opens only where there is AVX2.
+    unsafe {
+        let mut out = kernel(columns);
+        Fp28::set_bound(out.as_mut_ptr(), bound);
+        out.assume_init().checked()
+    }
+}
+
+/// As [`super::model::combine_cubic`].
+#[inline(always)]
+pub(super) fn combine_cubic(crosses: &mut [[Wide; 2]; 3], squares: &[[Wide; 2]; 3]) {
+    // SAFETY: the backend opens only where there is AVX2.
+    unsafe { avx2::combine_cubic(crosses, squares) }
+}
+
 /// Lane by lane: `yes` where the mask is all ones, else `no`.
 #[inline(always)]
 pub(super) fn select(mask: Vector, yes: &Fp28, no: &Fp28) -> Limbs {
@@ -182,6 +225,32 @@ mod avx2 {
             for (lane, row) in lanes.iter_mut().zip(rows) {
                 // SAFETY: four of seven words are written.
                 unsafe { _mm256_storeu_si256(lane.as_mut_ptr().add(offset).cast(), row) };
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn combine_cubic(crosses: &mut [[Wide; 2]; 3], squares: &[[Wide; 2]; 3]) {
+        let add = |a, b| _mm256_add_epi64(a, b);
+        let sub = |a, b| _mm256_sub_epi64(a, b);
+        for (k, positive) in SQUARES.into_iter().enumerate() {
+            let [t0, t1, t2] = squares.each_ref().map(|[c0, c1]| [vector(c0.0[k]), vector(c1.0[k])]);
+            let [m12, m01, m02] = crosses.each_ref().map(|[c0, c1]| [vector(c0.0[k]), vector(c1.0[k])]);
+            let positive = _mm256_set1_epi64x(positive as i64);
+            let low = [sub(positive, t0[0]), sub(positive, t0[1])];
+            let both = [add(t1[0], t2[0]), add(t1[1], t2[1])];
+            let d = [sub(m12[0], both[0]), sub(m12[1], both[1])];
+            let u = [sub(add(m01[0], low[0]), t1[0]), sub(add(m01[1], low[1]), t1[1])];
+            let sums = [
+                [add(add(t0[0], positive), sub(d[0], d[1])), add(add(t0[1], positive), add(d[0], d[1]))],
+                [add(u[0], sub(t2[0], t2[1])), add(u[1], add(t2[0], t2[1]))],
+                [add(sub(add(m02[0], low[0]), t2[0]), t1[0]), add(sub(add(m02[1], low[1]), t2[1]), t1[1])],
+            ];
+            for (columns, sums) in crosses.iter_mut().zip(sums) {
+                for (column, sum) in columns.iter_mut().zip(sums) {
+                    // SAFETY: both are 32 bytes without padding.
+                    column.0[k] = unsafe { std::mem::transmute::<__m256i, Vector>(sum) };
+                }
             }
         }
     }

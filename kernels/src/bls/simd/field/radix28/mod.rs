@@ -38,6 +38,11 @@ const LOW: u64 = (1 << BITS) - 1;
 #[repr(C, align(32))]
 struct Limbs([[u64; LANES]; LIMBS]);
 
+/// Columns of a product before its reduction, below zero or not.
+#[derive(Clone, Copy)]
+#[repr(C, align(32))]
+struct Wide([[u64; LANES]; COLUMNS]);
+
 /// One element at rest: two limbs a word, the upper one from bit 28 on, as they are.
 type Packed = [u64; LIMBS / 2];
 
@@ -88,9 +93,15 @@ const fn clearing(n: usize) -> [u64; LIMBS] {
     out
 }
 
-/// `1024 p^2`, every column but the last with `2^62` lent to it by the next: no column of a product is larger.
-const SQUARE: [u64; COLUMNS] = {
-    let multiple: [u64; LIMBS] = multiple_of_p::<LIMBS, BITS>(1024);
+/// For a product in the quadratic extension: `1024 p^2`, with `2^62` lent to every column: more than one product's.
+const SQUARE: [u64; COLUMNS] = lend_columns(1024, 62);
+/// For a product in the cubic extension over it: `2048 p^2`, with `2^63` lent: more than seven products'.
+const SQUARES: [u64; COLUMNS] = lend_columns(2048, 63);
+
+/// A multiple of `p^2`, every column but the last with `2^bits` lent to it by the next. The last may be below zero until
+/// a carry arrives.
+const fn lend_columns(multiple: u64, bits: u32) -> [u64; COLUMNS] {
+    let multiple: [u64; LIMBS] = multiple_of_p::<LIMBS, BITS>(multiple);
     let mut columns = [0u64; COLUMNS];
     let mut i = 0;
     while i < LIMBS {
@@ -106,12 +117,13 @@ const SQUARE: [u64; COLUMNS] = {
         columns[k + 1] += columns[k] >> BITS;
         columns[k] &= LOW;
         // What this column lends to the one before, and borrows.
-        columns[k] += (1 << 62) - if k > 0 { 1 << (62 - BITS) } else { 0 };
+        columns[k] += (1 << bits) - if k > 0 { 1 << (bits - BITS as u32) } else { 0 };
         k += 1;
     }
-    columns[k] = columns[k].wrapping_sub(1 << (62 - BITS));
+    columns[k] = columns[k].wrapping_sub(1 << (bits - BITS as u32));
     columns
-};
+}
+
 /// `2^392 mod p`.
 const ONE: [u64; LIMBS] = split::<LIMBS, BITS>(&power_of_two(392));
 /// Montgomery form of blst (`2^384`) times this, reduced, is ours.
@@ -316,17 +328,35 @@ impl Ring for Fp28 {
     }
 }
 
+impl Fp2<Fp28> {
+    #[inline(always)]
+    fn bound(&self) -> Bound {
+        self.c0.bound.or(self.c1.bound)
+    }
+}
+
 impl Field for Fp28 {
     #[inline]
     fn mul_quadratic(a: &Fp2<Self>, b: &Fp2<Self>) -> Fp2<Self> {
-        a.c0.bound.or(a.c1.bound).check_product(b.c0.bound.or(b.c1.bound));
+        a.bound().check_product(b.bound());
         kernels::mul_quadratic(a, b, Bound::PRODUCT)
     }
     #[inline]
     fn sqr_quadratic(a: &Fp2<Self>) -> Fp2<Self> {
-        let bound = a.c0.bound.or(a.c1.bound);
-        bound.check_product(bound);
+        a.bound().check_product(a.bound());
         kernels::sqr_quadratic(a, Bound::PRODUCT)
+    }
+    fn mul_cubic(a: [&Fp2<Self>; 3], b: [&Fp2<Self>; 3]) -> [Fp2<Self>; 3] {
+        let bound = |[c0, c1, c2]: [&Fp2<Self>; 3]| [c1, c2].iter().fold(c0.bound(), |most, c| most.or(c.bound()));
+        bound(a).plus(bound(a)).plus(bound(a).plus(bound(a))).check_product(bound(b));
+        let square = |i: usize| kernels::wide_quadratic(a[i], b[i]);
+        let cross = |i: usize, j: usize| kernels::wide_quadratic(&a[i].add(a[j]), &b[i].add(b[j]));
+        let squares = [square(0), square(1), square(2)];
+        let mut columns = [cross(1, 2), cross(0, 1), cross(0, 2)];
+        kernels::combine_cubic(&mut columns, &squares);
+        columns
+            .each_mut()
+            .map(|[c0, c1]| Fp2 { c0: kernels::reduce(c0, Bound::PRODUCT), c1: kernels::reduce(c1, Bound::PRODUCT) })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     BITS, BLOCKS, Bound, COLUMNS, COMPLEMENT, FINAL, Fp2, Fp28, K, LANES, LIMBS, LOW, Limbs, M_BLOCKS, MULTIPLE_8,
-    MULTIPLE_32, PRIME, Packed, RECIPROCAL, SQUARE,
+    MULTIPLE_32, PRIME, Packed, RECIPROCAL, SQUARE, SQUARES, Wide,
 };
 
 /// Sums of products, before carries.
@@ -11,6 +11,48 @@ type Columns = [[u64; LANES]; COLUMNS];
 /// The Montgomery product.
 pub(super) fn mul(a: &Fp28, b: &Fp28, bound: Bound) -> Fp28 {
     montgomery(multiply(a, b), bound)
+}
+
+/// The product in the quadratic extension, not reduced.
+pub(super) fn wide_quadratic(a: &Fp2<Fp28>, b: &Fp2<Fp28>) -> [Wide; 2] {
+    let [mut real, mut imaginary] = [multiply(&a.c0, &b.c0), multiply(&a.c0, &b.c1)];
+    for (k, (high, cross)) in multiply(&a.c1, &b.c1).iter().zip(&multiply(&a.c1, &b.c0)).enumerate() {
+        for lane in 0..LANES {
+            real[k][lane] = real[k][lane].wrapping_sub(high[lane]);
+            imaginary[k][lane] += cross[lane];
+        }
+    }
+    [Wide(real), Wide(imaginary)]
+}
+
+/// Columns below `2^64`, and their value below `4096 p^2`, over `R` modulo `p`.
+pub(super) fn reduce(columns: &mut Wide, bound: Bound) -> Fp28 {
+    montgomery(columns.0, bound)
+}
+
+/// Karatsuba's method in the cubic extension: from the products of sums `(a_i + a_j) (b_i + b_j)`, in the order 12, 01, 02,
+/// and the products `a_i b_i`, the product's columns, made positive by a multiple of `p`, in place of the former.
+pub(super) fn combine_cubic(crosses: &mut [[Wide; 2]; 3], squares: &[[Wide; 2]; 3]) {
+    let [t0, t1, t2] = squares;
+    for (k, positive) in SQUARES.into_iter().enumerate() {
+        for lane in 0..LANES {
+            let at = |value: &[Wide; 2], c: usize| i128::from(value[c].0[k][lane] as i64);
+            let cross = |n: usize, ti: &[Wide; 2], tj: &[Wide; 2]| {
+                [0, 1].map(|c| i128::from(crosses[n][c].0[k][lane]) - at(ti, c) - at(tj, c))
+            };
+            let [m12, m01, m02] = [cross(0, t1, t2), cross(1, t0, t1), cross(2, t0, t2)];
+            let sums = [
+                [at(t0, 0) + m12[0] - m12[1], at(t0, 1) + m12[0] + m12[1]],
+                [m01[0] + at(t2, 0) - at(t2, 1), m01[1] + at(t2, 0) + at(t2, 1)],
+                [m02[0] + at(t1, 0), m02[1] + at(t1, 1)],
+            ];
+            for (columns, sums) in crosses.iter_mut().zip(sums) {
+                for (column, sum) in columns.iter_mut().zip(sums) {
+                    column.0[k][lane] = (sum + i128::from(positive)) as u64;
+                }
+            }
+        }
+    }
 }
 
 /// The sum.

@@ -173,3 +173,33 @@ fn a_multiple_of_the_prime_is_zero_or_the_prime_when_tight() {
         multiple = kernels::add(&multiple, &prime, Bound::below(128));
     }
 }
+
+#[test]
+fn cubic_products_agree_with_the_model() {
+    if skipped() {
+        return;
+    }
+    for (left, right) in [(16, 16), (1, 256), (256, 1)] {
+        let elements = |multiple: u64, seed: u64| {
+            let all = values(multiple, seed);
+            let n = all.len();
+            (0..n).map(|i| Fp2 { c0: all[i], c1: all[(i * 7 + 3) % n] }).collect::<Vec<_>>()
+        };
+        let (a, b) = (elements(left, 1), elements(right, 2));
+        let n = a.len();
+        for i in 0..n {
+            let a = [&a[i], &a[i * 11 % n], &a[i * 13 % n]];
+            let b = [&b[n - 1 - i], &b[i * 17 % n], &b[i * 19 % n]];
+            let got = Fp28::mul_cubic(a, b);
+            let square = |i: usize| model::wide_quadratic(a[i], b[i]);
+            let cross = |i: usize, j: usize| model::wide_quadratic(&a[i].add(a[j]), &b[i].add(b[j]));
+            let mut columns = [cross(1, 2), cross(0, 1), cross(0, 2)];
+            model::combine_cubic(&mut columns, &[square(0), square(1), square(2)]);
+            for (got, columns) in got.iter().zip(&mut columns) {
+                for (got, columns) in [&got.c0, &got.c1].into_iter().zip(columns) {
+                    assert_eq!(got.limbs.0, model::reduce(columns, Bound::PRODUCT).limbs.0);
+                }
+            }
+        }
+    }
+}
