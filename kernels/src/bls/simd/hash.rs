@@ -228,6 +228,13 @@ mod tests {
     }
 
     #[test]
+    fn the_constants_are_what_they_are_said_to_be() {
+        let times = |value: &blst_fp, factor: i64| Fp28::splat(value).mul(&Fp28::splat(&small(factor)));
+        assert_eq!(times(&X_SCALE, 60).sub(&Fp28::splat(&small(253))).is_zero(), Fp28::ALL);
+        assert_eq!(Fp28::splat(&NORM_SCALE).sqr().add(&Fp28::splat(&small(125))).is_zero(), Fp28::ALL);
+    }
+
+    #[test]
     fn published_hashes_come_out() {
         let suite = read("h2c/BLS12381G2_XMD_SHA-256_SSWU_RO_.json");
         let vectors = suite["vectors"].as_array().unwrap();
