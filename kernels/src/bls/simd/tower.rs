@@ -53,13 +53,8 @@ impl<F: Field> Fp6<F> {
         let m12 = cross(&self.c1, &self.c2, &rhs.c1, &rhs.c2, t1.add(&t2));
         let m01 = cross(&self.c0, &self.c1, &rhs.c0, &rhs.c1, t0.add(&t1));
         let m02 = cross(&self.c0, &self.c2, &rhs.c0, &rhs.c2, t0.add(&t2));
-        Self { c0: mul_by_nonresidue_wide(&m12).add(&t0), c1: m01.add(&t2.mul_by_nonresidue()), c2: m02.add(&t1) }
+        Self { c0: m12.mul_by_nonresidue_wide().add(&t0), c1: m01.add(&t2.mul_by_nonresidue()), c2: m02.add(&t1) }
     }
-}
-
-/// As [`Fp2::mul_by_nonresidue`] for a value below `31p`; adds `32p` to its bound.
-fn mul_by_nonresidue_wide<F: Field>(a: &Fp2<F>) -> Fp2<F> {
-    Fp2 { c0: a.c0.sub_wide(&a.c1), c1: a.c0.add(&a.c1) }
 }
 
 /// `c0 + c1 w`.
@@ -108,13 +103,13 @@ impl<F: Field> Fp12<F> {
         let q = linear.twice_mul(&self.c1);
         // Only three coefficients are made tight: each of the others is tight after the next line, before it could grow.
         let (c0, c1) = (&mut self.c0, &mut self.c1);
-        let low = mul_by_nonresidue_wide(&q.c3.add(&c0.c2)).add(&q.c0).tight();
+        let low = q.c3.add(&c0.c2).mul_by_nonresidue_wide().add(&q.c0).tight();
         c0.c2 = c1.c0.add(&p.c2);
         c1.c0 = low;
-        let low = mul_by_nonresidue_wide(&p.c3.add(&c1.c1)).add(&p.c0).tight();
+        let low = p.c3.add(&c1.c1).mul_by_nonresidue_wide().add(&p.c0).tight();
         c1.c1 = c0.c0.add(&q.c1);
         c0.c0 = low;
-        let middle = mul_by_nonresidue_wide(&c1.c2).add(&p.c1).tight();
+        let middle = c1.c2.mul_by_nonresidue_wide().add(&p.c1).tight();
         c1.c2 = c0.c1.add(&q.c2);
         c0.c1 = middle;
     }
