@@ -7,7 +7,9 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use shardmark_kernels::backend::{BackendId, Control, Kernel, Options};
 use shardmark_kernels::bls::verify_batch::{self, SignerShape};
-use shardmark_kernels::bls::{AggregateKeys, AggregateSignatures, VerifyBatch, aggregate_keys, aggregate_signatures};
+use shardmark_kernels::bls::{
+    AggregateKeys, AggregateSignatures, VerifyBatch, aggregate_keys, aggregate_signatures, layers as simd_layers,
+};
 
 /// Benches one shape on every backend that this host has. Every output is checked first.
 fn bench<K: Kernel>(c: &mut Criterion, params: &K::Params, case: &str) {
@@ -61,5 +63,32 @@ fn verify(c: &mut Criterion) {
     bench::<VerifyBatch>(c, &params, "sets=1 messages=1 committee=250 absent_percent=10");
 }
 
-criterion_group!(benches, aggregate, verify);
+/// The layers of the backend `simd`, and blst's field, which it is measured against.
+fn layers(c: &mut Criterion) {
+    let mut group = c.benchmark_group("bls::field");
+    let (a, b) = (blst::blst_fp { l: [3; 6] }, blst::blst_fp { l: [5; 6] });
+    let (a2, b2) = (blst::blst_fp2 { fp: [a, b] }, blst::blst_fp2 { fp: [b, a] });
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("blst fp mul", |bencher| {
+        let mut out = a;
+        // SAFETY: the function reads two elements and writes one.
+        bencher.iter(|| unsafe { blst::blst_fp_mul(black_box(&mut out), black_box(&a), &b) });
+    });
+    group.bench_function("blst fp2 mul", |bencher| {
+        let mut out = a2;
+        // SAFETY: the function reads two elements and writes one.
+        bencher.iter(|| unsafe { blst::blst_fp2_mul(black_box(&mut out), black_box(&a2), &b2) });
+    });
+    group.bench_function("blst fp2 sqr", |bencher| {
+        let mut out = a2;
+        // SAFETY: the function reads an element and writes one.
+        bencher.iter(|| unsafe { blst::blst_fp2_sqr(black_box(&mut out), black_box(&a2)) });
+    });
+    for mut operation in simd_layers::field() {
+        group.throughput(Throughput::Elements(operation.elements));
+        group.bench_function(operation.name, |bencher| bencher.iter(&mut operation.call));
+    }
+}
+
+criterion_group!(benches, aggregate, verify, layers);
 criterion_main!(benches);

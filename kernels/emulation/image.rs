@@ -9,7 +9,7 @@ use core::arch::{asm, global_asm};
 #[path = "../src/bls/simd/field"]
 mod field {
     #[allow(dead_code)]
-    mod constants;
+    mod prime;
     pub mod radix52 {
         pub mod arithmetic;
         #[allow(dead_code)]

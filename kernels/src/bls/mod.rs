@@ -37,6 +37,8 @@ pub use signers::Signers;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub use simd::fuzzing;
+#[doc(hidden)]
+pub use simd::layers;
 pub use verify_batch::{SignatureSet, VerifyBatch};
 
 /// The signature scheme, part of every result's identity: IETF min-pk with proof of possession

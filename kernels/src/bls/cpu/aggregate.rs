@@ -127,6 +127,6 @@ impl Session<AggregateSignatures> for SignatureSums<'_> {
 }
 
 /// The result of the last `execute`.
-pub(super) fn executed<T>(result: Option<T>) -> Result<T, Error> {
+pub(in crate::bls) fn executed<T>(result: Option<T>) -> Result<T, Error> {
     result.ok_or_else(|| Error::InvalidInput("output was asked for before anything was executed".to_owned()))
 }

@@ -22,16 +22,7 @@ impl Committee {
     ///
     /// [`Error::InvalidInput`] for an empty committee, or for the first key that is no valid public key.
     pub(super) fn prepare(pool: &Pool, encoded: &[[u8; PUBLIC_KEY_BYTES]]) -> Result<Self, Error> {
-        if encoded.is_empty() {
-            return Err(Error::InvalidInput("the committee has no keys".to_owned()));
-        }
-        let decoded = pool.map(encoded.len(), |slot| public_key(&encoded[slot]));
-        let refused = |slot, reason| Error::InvalidInput(format!("committee key {slot}: {reason}"));
-        let keys = decoded
-            .into_iter()
-            .enumerate()
-            .map(|(slot, key)| key.map_err(|reason| refused(slot, reason)))
-            .collect::<Result<Vec<_>, _>>()?;
+        let keys = committee_keys(pool, encoded)?;
         let total = sum_g1(&keys);
         Ok(Self { keys, total })
     }
@@ -64,6 +55,20 @@ impl Committee {
             self.keys.iter().enumerate().filter(|(slot, _)| chosen(*slot)).map(|(_, key)| *key).collect();
         sum_g1(&keys)
     }
+}
+
+/// Decodes and validates the keys of a committee.
+///
+/// # Errors
+///
+/// As [`Committee::prepare`].
+pub(in crate::bls) fn committee_keys(pool: &Pool, encoded: &[[u8; PUBLIC_KEY_BYTES]]) -> Result<Vec<G1>, Error> {
+    if encoded.is_empty() {
+        return Err(Error::InvalidInput("the committee has no keys".to_owned()));
+    }
+    let decoded = pool.map(encoded.len(), |slot| public_key(&encoded[slot]));
+    let refused = |slot, reason| Error::InvalidInput(format!("committee key {slot}: {reason}"));
+    decoded.into_iter().enumerate().map(|(slot, key)| key.map_err(|reason| refused(slot, reason))).collect()
 }
 
 /// `KeyValidate` of the draft (section 2.5).

@@ -10,6 +10,9 @@ mod aggregate;
 mod committee;
 mod verify;
 
+pub(super) use aggregate::executed;
+pub(super) use committee::committee_keys;
+
 use crate::backend::{Description, Options, Unavailable};
 use crate::pool::Pool;
 

@@ -82,8 +82,8 @@ fn lift<F: Field>(x: Fp2<F>, upper: Mask) -> (Affine<Fp2<F>>, Mask) {
 #[cfg(test)]
 mod tests {
     use super::super::convert::affine_g2;
-    use super::super::field::Fp28;
     use super::super::field::constants::P;
+    use super::super::field::{Emulated, Fp28, Fp52};
     use super::super::samples::Numbers;
     use super::*;
     use crate::bls::points::{self, G2};
@@ -92,7 +92,13 @@ mod tests {
 
     /// The number of points, if all verdicts are blst's.
     fn agrees_with_blst(encoded: &[Encoded]) -> usize {
-        let results = decode_g2::<Fp28>(&encoded.iter().collect::<Vec<_>>());
+        let points = agrees::<Fp28>(encoded);
+        assert_eq!(agrees::<Fp52<Emulated>>(encoded), points);
+        points
+    }
+
+    fn agrees<F: Field>(encoded: &[Encoded]) -> usize {
+        let results = decode_g2::<F>(&encoded.iter().collect::<Vec<_>>());
         assert_eq!(results.len(), encoded.len());
         for (bytes, result) in encoded.iter().zip(&results) {
             let result = result.map(|point| point.map_or(G2::default(), |point| affine_g2(&[point])[0]));

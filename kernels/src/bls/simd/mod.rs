@@ -11,14 +11,19 @@
 //! | `decode` | encoded points of G2 |
 //! | `multiply` | points of G1 times short weights |
 //! | `subgroup` | membership in G2 |
-//! | `tower` | the field of the pairing's values, in lanes |
-//! | `miller` | products of Miller loops |
 //! | `sums` | sums of points, with shared inversions |
 //! | `msm` | weighted sums, and the row sums that check a batch for the subgroup |
+//! | `committee` | resident keys and masked sums |
+//! | `aggregate` | both aggregation kernels |
+//! | `tower` | the field of the pairing's values, in lanes |
+//! | `miller` | products of Miller loops |
+//! | `layers` | a door for benches |
 //!
 //! Everything above `field` is written once, over its traits. Variable time, and for verification only: no secret comes
 //! here.
 
+mod aggregate;
+mod committee;
 mod convert;
 mod curve;
 mod decode;
@@ -27,6 +32,7 @@ mod field;
 pub mod fuzzing;
 mod hash;
 mod integer;
+pub mod layers;
 mod miller;
 mod msm;
 mod multiply;

@@ -1,22 +1,24 @@
 //! One weight for each point of G1, in lanes: products with short weights, through the endomorphism.
 //!
-//! A weight comes as two halves, `a + b lambda`, of up to 33 bits each; the endomorphism `phi(x, y) = (beta x, y)` multiplies by
-//! `lambda`, so `a P + b phi(P)` needs 32 doublings (Gallant, Lambert and Vanstone, CRYPTO 2001). Both halves go by signed
+//! A weight comes as two halves, `a + b lambda`, of up to 33 bits each (see `msm`); the endomorphism `phi(x, y) = (beta x, y)`
+//! multiplies by `lambda`, so `a P + b phi(P)` needs 32 doublings (Gallant, Lambert and Vanstone, CRYPTO 2001). Both halves go by signed
 //! digits of four bits over one table of `P` to `8P`, affine, whose denominators are inverted together.
 
 use blst::blst_fp;
 
 use super::curve::{Affine, Jacobian, Stored};
 use super::field::{Field, Mask, invert_all};
-use super::msm::{Digits, Endomorphism};
+use super::msm::{Digits, Endomorphism, ROWS};
 
+/// Digits of a half, in base 13, least significant first.
+const HALF: usize = ROWS / 2;
 const BASE: i64 = 13;
 /// Multiples in a table: `P` to `8P`.
 const TABLE: usize = 8;
 /// Signed digits of four bits that hold a half: it is below `13^9 / 2`, and `16^9 / 4` is above.
 const WINDOWS: usize = 9;
 
-/// `weights[i] * points[i]` for points of G1, none of them infinite; none for a weight without digits, the only one whose
+/// `weights[i] * points[i]`, the weights given by their digits, for points of G1, none of them infinite; none for a weight of zero digits, the only one whose
 /// product is infinite.
 ///
 /// No addition here is exceptional: the points' order is a prime above `2^254`, and of all pairs `(a, b)` below `2^36` only
@@ -25,17 +27,17 @@ const WINDOWS: usize = 9;
 pub(super) fn multiply_g1<F: Field>(points: &[Stored<F>], weights: &[Digits]) -> Vec<Option<Stored<F>>> {
     debug_assert_eq!(points.len(), weights.len());
     let tables = tables(points);
-    let beta = F::splat(&<blst_fp as Endomorphism>::BETA);
+    let beta = F::splat(&blst_fp::BETA);
     let mut products = Vec::with_capacity(points.len().div_ceil(F::LANES));
     let mut started = Vec::with_capacity(products.capacity());
     for (weights, table) in weights.chunks(F::LANES).zip(tables.chunks_exact(TABLE * F::LANES)) {
         let halves = |from: usize| -> Vec<[i8; WINDOWS]> {
             (0..F::LANES)
-                .map(|lane| weights.get(lane).map_or([0; WINDOWS], |digits| recode(&digits.0[from..from + 9])))
+                .map(|lane| weights.get(lane).map_or([0; WINDOWS], |digits| recode(&digits.0[from..from + HALF])))
                 .collect()
         };
         let mut chain = Chain::new();
-        let (low, high) = (halves(0), halves(9));
+        let (low, high) = (halves(0), halves(HALF));
         for window in (0..WINDOWS).rev() {
             chain.shift();
             let entry = |half: &[[i8; WINDOWS]]| Entry::look_up(table, |lane| half[lane][window]);
@@ -161,32 +163,42 @@ fn combine<F: Field>(a: &Affine<F>, b: &Affine<F>, inverse: &F, equal: bool) -> 
 
 #[cfg(test)]
 mod tests {
+    use ark_bls12_381::{Fr, G1Affine};
+    use ark_ec::{AffineRepr, CurveGroup};
+    use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
+
     use super::super::convert::{affine_g1, stored_g1};
-    use super::super::field::Fp28;
+    use super::super::field::{Emulated, Fp28, Fp52};
     use super::super::samples::Numbers;
     use super::*;
     use crate::bls::points::{self, G1};
 
     /// `a + b lambda` modulo the order, from arkworks.
-    fn scalar(digits: &Digits) -> ark_bls12_381::Fr {
-        let half = |digits: &[i8]| {
-            ark_bls12_381::Fr::from(digits.iter().rev().fold(0i64, |value, digit| value * 13 + i64::from(*digit)))
-        };
-        let x = ark_bls12_381::Fr::from(super::super::curve::X);
-        half(&digits.0[..9]) + (x * x - ark_bls12_381::Fr::from(1u64)) * half(&digits.0[9..])
+    fn scalar(digits: &Digits) -> Fr {
+        let half = |digits: &[i8]| Fr::from(value(digits));
+        let x = Fr::from(super::super::curve::X);
+        half(&digits.0[..HALF]) + (x * x - Fr::from(1)) * half(&digits.0[HALF..])
+    }
+
+    fn value(half: &[i8]) -> i64 {
+        half.iter().rev().fold(0, |value, digit| value * BASE + i64::from(*digit))
     }
 
     fn expected(point: &G1, digits: &Digits) -> Option<G1> {
-        use ark_ff::{BigInteger, PrimeField};
-        let bytes = scalar(digits).into_bigint().to_bytes_le();
-        let mut out = blst::blst_p1::default();
-        unsafe { blst::blst_p1_mult(&mut out, &points::jacobian_g1(point), bytes.as_ptr(), 256) };
-        let point = points::affine_g1(&[out])[0];
-        (!points::is_infinite_g1(&point)).then_some(point)
+        let point = G1Affine::deserialize_compressed(&points::encode_g1(point)[..]).unwrap();
+        let product = (point * scalar(digits)).into_affine();
+        let mut bytes = Vec::new();
+        product.serialize_compressed(&mut bytes).unwrap();
+        (!product.is_zero()).then(|| points::decode_g1(&bytes.try_into().unwrap()).unwrap())
     }
 
-    fn agrees_with_blst(points: &[G1], weights: &[Digits]) {
-        let products = multiply_g1(&stored_g1::<Fp28>(points), weights);
+    fn agrees_with_arkworks(points: &[G1], weights: &[Digits]) {
+        agrees::<Fp28>(points, weights);
+        agrees::<Fp52<Emulated>>(points, weights);
+    }
+
+    fn agrees<F: Field>(points: &[G1], weights: &[Digits]) {
+        let products = multiply_g1(&stored_g1::<F>(points), weights);
         assert_eq!(products.len(), points.len());
         for ((point, weight), product) in points.iter().zip(weights).zip(products) {
             assert_eq!(product.map(|product| affine_g1(&[product])[0]), expected(point, weight), "{weight:?}");
@@ -198,42 +210,41 @@ mod tests {
     }
 
     #[test]
-    fn random_weights_agree_with_blst_at_any_number_of_points() {
+    fn random_weights_agree_with_arkworks_at_any_number_of_points() {
         let mut numbers = Numbers(20);
         let points: Vec<G1> = (0..18).map(|_| numbers.point_of_g1()).collect();
         let weights: Vec<Digits> = points.iter().map(|_| digits(&mut numbers)).collect();
         for count in 0..=points.len() {
-            agrees_with_blst(&points[..count], &weights[..count]);
+            agrees_with_arkworks(&points[..count], &weights[..count]);
         }
     }
 
     #[test]
-    fn sparse_extreme_and_empty_weights_agree_with_blst() {
+    fn sparse_extreme_and_empty_weights_agree_with_arkworks() {
         let mut numbers = Numbers(21);
-        let mut weights = vec![[0; 18], [6; 18], [-6; 18]];
-        for at in 0..18 {
+        let mut weights = vec![[0; ROWS], [6; ROWS], [-6; ROWS]];
+        for at in 0..ROWS {
             for digit in [-6, -1, 1, 2, 6] {
-                let mut one = [0; 18];
+                let mut one = [0; ROWS];
                 one[at] = digit;
                 weights.push(one);
             }
-            let mut two = [0; 18];
-            two[at] = 1;
-            two[(at + 9) % 18] = -1;
+            let mut two = [0; ROWS];
+            (two[at], two[(at + HALF) % ROWS]) = (1, -1);
             weights.push(two);
         }
         // Halves below 16 in all signs, where sums of digits are smallest.
         for a in -2i8..=2 {
             for b in -2i8..=2 {
-                let mut small = [0; 18];
-                (small[0], small[9]) = (3 * a, 3 * b);
-                (small[1], small[10]) = (a.signum(), -b.signum());
+                let mut small = [0; ROWS];
+                (small[0], small[HALF]) = (3 * a, 3 * b);
+                (small[1], small[HALF + 1]) = (a.signum(), -b.signum());
                 weights.push(small);
             }
         }
         let weights: Vec<Digits> = weights.into_iter().map(Digits).collect();
         let points: Vec<G1> = weights.iter().map(|_| numbers.point_of_g1()).collect();
-        agrees_with_blst(&points, &weights);
+        agrees_with_arkworks(&points, &weights);
     }
 
     #[test]
@@ -241,12 +252,12 @@ mod tests {
         let mut numbers = Numbers(22);
         for round in 0..1000 {
             let digits = match round {
-                0 => Digits([6; 18]),
-                1 => Digits([-6; 18]),
-                _ => digits(&mut numbers),
+                0 => [6; ROWS],
+                1 => [-6; ROWS],
+                _ => digits(&mut numbers).0,
             };
-            let value = digits.0[..9].iter().rev().fold(0, |value, digit| value * BASE + i64::from(*digit));
-            let recoded = recode(&digits.0[..9]);
+            let value = value(&digits[..HALF]);
+            let recoded = recode(&digits[..HALF]);
             assert!(recoded.iter().all(|digit| (-8..=8).contains(digit)));
             assert_eq!(recoded.iter().rev().fold(0, |value, digit| value * 16 + i64::from(*digit)), value);
         }

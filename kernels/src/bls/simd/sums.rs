@@ -3,8 +3,7 @@
 //! Points stay affine: an addition needs the inverse of `x2 - x1`, and all additions of a round share one inversion
 //! (Montgomery's trick), which leaves 5 products and a square each. The points of a sum are piled up in vectors, lane over
 //! lane; a round adds neighbours in all piles at once and halves their heights. Once a round has too few additions to
-//! pay for its inversion, what is left is added in XYZZ coordinates (Explicit-Formulas Database, short Weierstrass, xyzz:
-//! madd-2008-s and mmadd-2008-s), without one.
+//! pay for its inversion, what is left is added in Jacobian coordinates, without one.
 //!
 //! Anybody may choose the points, so every combination on the curve is right: rounds that meet a zero denominator look for the lanes
 //! with equal points (the slope is the tangent's, `3x^2 / 2y`) and opposite ones (the sum is infinite, kept as a mask
@@ -12,8 +11,8 @@
 
 use blst::{blst_fp, blst_fp2, blst_p1, blst_p2};
 
-use super::curve::{Affine, Stored};
-use super::field::{Mask, Ring, invert_all};
+use super::curve::{Affine, Jacobian, Stored};
+use super::field::{Mask, Ring};
 use crate::bls::points::{G1, G2, add_affine_g1, add_affine_g2, add_g1, add_g2, double_g1, double_g2};
 
 /// Fewer additions than this are not worth an inversion: see the module's text.
@@ -77,7 +76,7 @@ impl Term {
     pub(super) fn minus(index: usize) -> Self {
         Self((index as u32) << 1 | 1)
     }
-    fn index(self) -> usize {
+    pub(super) fn index(self) -> usize {
         (self.0 >> 1) as usize
     }
     fn is_minus(self) -> bool {
@@ -186,7 +185,7 @@ impl<R: Ring> Piles<R> {
                 let mut point = Affine::unpack(|lane| &points[term(lane).unwrap_or_default().index()]);
                 let minus = mask(&Term::is_minus);
                 if minus != 0 {
-                    point.y = R::select(minus, &point.y.neg(), &point.y);
+                    point.y = R::select(minus, &point.y.neg().tight(), &point.y);
                 }
                 this.points.push(point);
                 this.finite.push(mask(&|_| true));
@@ -240,12 +239,12 @@ impl<R: Ring<Scalar: Coordinate>> Piles<R> {
         if pile.height < 2 || vector(0).1 != R::ALL || vector(1).1 != R::ALL {
             return None;
         }
-        let mut sum = Xyzz::of_two(vector(0).0, vector(1).0);
+        let mut sum = vector(0).0.add(vector(1).0);
         for (point, finite) in (2..pile.height).map(vector) {
-            let next = sum.add(point);
-            sum = if finite == R::ALL { next } else { Xyzz::select(finite, &next, &sum) };
+            let next = sum.add_affine(point);
+            sum = if finite == R::ALL { next } else { Jacobian::select(finite, &next, &sum) };
         }
-        (sum.zz.is_zero() == 0).then(|| sum.points())
+        (sum.z.is_zero() == 0).then(|| store(&sum.x, &sum.y, &sum.z, R::ALL))
     }
 }
 
@@ -261,29 +260,32 @@ fn store<R: Ring<Scalar: Coordinate>>(x: &R, y: &R, z: &R, finite: Mask) -> Vec<
     (0..R::LANES).map(lane).collect()
 }
 
-/// For each pair `(a, b)`: `points[a] += points[b]`, where `finite` holds the lanes that are not infinite. All pairs share one
-/// inversion. No `a` may be in another pair, unless that comes before. Takes coordinates `x` below `3p` and `y` below `8p`;
-/// sums come out below `2p`.
+/// For each pair `(a, b)`: `points[a] += points[b]`, where `finite` holds the lanes that are not infinite. All pairs share
+/// one inversion. No `a` may be in another pair. Takes coordinates below `3p`; sums come out below `2p`.
 pub(super) fn add_pairs<R: Ring>(points: &mut [Affine<R>], finite: &mut [Mask], pairs: &[(usize, usize)]) {
-    let mut differences: Vec<R> = pairs
-        .iter()
-        .map(|&(a, b)| {
-            let (difference, both) = (points[b].x.sub(&points[a].x), finite[a] & finite[b]);
-            if both == R::ALL { difference } else { R::select(both, &difference, &R::one()) }
-        })
-        .collect();
+    let denominator = |&(a, b): &(usize, usize)| {
+        let (difference, both) = (points[b].x.sub(&points[a].x), finite[a] & finite[b]);
+        if both == R::ALL { difference } else { R::select(both, &difference, &R::one()) }
+    };
+    let mut denominators: Vec<R> = pairs.iter().map(denominator).collect();
+    let mut products = products(&denominators);
     let mut meetings = Vec::new();
-    if !invert_all(&mut differences) {
-        for (&(a, b), difference) in pairs.iter().zip(&mut differences) {
-            let meeting = Meeting::of(&points[a], &points[b], difference);
-            meetings.push(meeting);
-        }
-        // Points on the curve have no denominator left that is zero; others give no meaningful sum anyway.
-        invert_all(&mut differences);
+    if products.last().is_some_and(|product| product.is_zero() != 0) {
+        let meeting = |(&(a, b), denominator)| Meeting::of(&points[a], &points[b], denominator);
+        meetings.extend(pairs.iter().zip(&mut denominators).map(meeting));
+        products = self::products(&denominators);
     }
-    for (i, (&(a, b), inverse)) in pairs.iter().zip(&differences).enumerate() {
+    // Points on the curve have left no denominator zero; others give no meaningful sum anyway.
+    let Some(mut inverse) = products.last().map(R::invert) else { return };
+    for (i, &(a, b)) in pairs.iter().enumerate().rev() {
         let meeting = meetings.get(i).copied().unwrap_or_default();
-        let sum = chord(&points[a], &points[b], inverse, meeting.equal);
+        let sum = if i == 0 {
+            chord(&points[a], &points[b], &inverse, meeting.equal)
+        } else {
+            let this = inverse.mul(&products[i - 1]);
+            inverse = inverse.mul(&denominators[i]);
+            chord(&points[a], &points[b], &this, meeting.equal)
+        };
         let both = finite[a] & finite[b] & !meeting.opposite;
         if both == R::ALL {
             points[a] = sum;
@@ -293,6 +295,16 @@ pub(super) fn add_pairs<R: Ring>(points: &mut [Affine<R>], finite: &mut [Mask], 
             finite[a] = (finite[a] | finite[b]) & !meeting.opposite;
         }
     }
+}
+
+/// The products of the first value, the first two, and so on.
+fn products<R: Ring>(values: &[R]) -> Vec<R> {
+    let mut products = Vec::with_capacity(values.len());
+    products.extend(values.first());
+    for (i, value) in values.iter().enumerate().skip(1) {
+        products.push(value.mul(&products[i - 1]));
+    }
+    products
 }
 
 /// The lanes of a pair in which the points have the same `x`.
@@ -330,57 +342,6 @@ fn chord<R: Ring>(a: &Affine<R>, b: &Affine<R>, inverse: &R, equal: Mask) -> Aff
     let x = slope.sqr().sub(&a.x.add(&b.x)).tight();
     let y = slope.mul(&a.x.sub(&x)).sub_wide(&a.y).tight();
     Affine { x, y }
-}
-
-/// Lanes of `(x / zz, y / zzz)` with `zz^3 = zzz^2`. Bounds: `x` below `2p`, `y` below `11p`, the others `3p`.
-struct Xyzz<R> {
-    x: R,
-    y: R,
-    zz: R,
-    zzz: R,
-}
-
-impl<R: Ring> Xyzz<R> {
-    /// The sum of two points with different `x`; where they are the same, `zz` becomes zero.
-    fn of_two(a: &Affine<R>, b: &Affine<R>) -> Self {
-        let (x, y, pp, ppp) = Self::meet(&a.x, &a.y, &b.x, &b.y.tight());
-        Self { x, y, zz: pp, zzz: ppp }
-    }
-
-    /// The sum with a point of a different `x`; where it is the same, `zz` becomes zero, and stays so.
-    fn add(&self, rhs: &Affine<R>) -> Self {
-        let (x, y, pp, ppp) = Self::meet(&self.x, &self.y, &rhs.x.mul(&self.zz), &rhs.y.mul(&self.zzz));
-        Self { x, y, zz: self.zz.mul(&pp), zzz: self.zzz.mul(&ppp) }
-    }
-
-    /// In the database's names: `X3`, `-Y3`, `P^2` and `-P^3`, all from `-P` and `-R`, which suit the bounds. Two turned
-    /// signs make the same point.
-    #[inline(always)]
-    fn meet(x1: &R, y1: &R, u2: &R, s2: &R) -> (R, R, R, R) {
-        let (p, r) = (x1.sub(u2), y1.sub(s2));
-        let pp = p.sqr();
-        let ppp = p.mul(&pp);
-        let q = x1.mul(&pp);
-        let x = r.sqr().add(&ppp).sub(&q.double()).tight();
-        let y = r.mul(&q.sub(&x)).sub(&y1.mul(&ppp));
-        (x, y, pp, ppp)
-    }
-
-    fn select(mask: Mask, yes: &Self, no: &Self) -> Self {
-        Self {
-            x: R::select(mask, &yes.x, &no.x),
-            y: R::select(mask, &yes.y, &no.y),
-            zz: R::select(mask, &yes.zz, &no.zz),
-            zzz: R::select(mask, &yes.zzz, &no.zzz),
-        }
-    }
-}
-
-impl<R: Ring<Scalar: Coordinate>> Xyzz<R> {
-    /// With `z = zzz`: `(x zz^2, y zzz^2, zzz)` in Jacobian coordinates.
-    fn points(&self) -> Vec<Point<R>> {
-        store(&self.x.mul(&self.zz.sqr()), &self.y.mul(&self.zzz.sqr()), &self.zzz, R::ALL)
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! | module | what |
 //! |---|---|
 //! | `bound` | how far a value may exceed the prime: tracked and asserted in debug builds |
-//! | `constants` | the prime and its powers of two, at compile time |
+//! | `constants` | constants at compile time, in the form of blst too |
+//! | `prime` | the prime and arithmetic modulo it, at compile time |
 //! | `radix28` | 4 lanes of 14 limbs of 28 bits, for AVX2 |
 //! | `radix52` | 8 lanes of 8 limbs of 52 bits, for AVX-512 IFMA |
 //! | `quadratic` | the extension by `i`, `i^2 = -1`, over any of them |
@@ -14,6 +15,7 @@ pub(super) mod bound;
 pub(super) mod constants;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) mod fuzzing;
+mod prime;
 mod quadratic;
 mod radix28;
 mod radix52;

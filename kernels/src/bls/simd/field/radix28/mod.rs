@@ -15,7 +15,7 @@
 use blst::blst_fp;
 
 use super::bound::Bound;
-use super::constants::{self, multiple_of_p, negated_inverse, power_of_two, reduce, split};
+use super::constants::{multiple_of_p, negated_inverse, power_of_two, reduce, split};
 use super::{Field, Fp2, Mask, Ring};
 
 #[cfg(target_arch = "x86_64")]
@@ -44,7 +44,7 @@ type Packed = [u64; LIMBS / 2];
 /// 4 elements of the base field.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(in crate::bls::simd) struct Fp28 {
+pub(in crate::bls) struct Fp28 {
     limbs: Limbs,
     bound: Bound,
 }

@@ -1,6 +1,6 @@
 //! The arithmetic of 8 limbs of 52 bits over any [`Vector52`]: what AVX-512 IFMA multiplies.
 //!
-//! Free of std and of everything else here but the constants, so that a bare image can hold it (`kernels/emulation`).
+//! Free of std and of everything else here but the prime, so that a bare image can hold it (`kernels/emulation`).
 //!
 //! A factor counts by its low 52 bits only, so every operation carries to the end: limbs 0 to 6 of what it takes and
 //! gives are below `2^52`. Bounds on values are the caller's business, in the units of [`super::super::Ring`].
@@ -10,7 +10,7 @@
 //! `p` to the result, since `2^364 k p < R p`; the last one goes the usual way, by `q = t k mod 2^52` and `q p`, and
 //! adds less than `p` again.
 
-use super::super::constants::{multiple_of_p, negated_inverse, split};
+use super::super::prime::{multiple_of_p, negated_inverse, split};
 use super::vector::{LANES, Vector52};
 
 /// Limbs of an element.
@@ -61,7 +61,7 @@ const MULTIPLE_32: [u64; LIMBS] = lend(multiple_of_p::<LIMBS, BITS>(32), BITS);
 /// `2^392 p`, more than a product of factors whose bounds multiply to `1024`; lent so much that a sum of 16 parts of
 /// products may be taken from each column twice.
 const WIDE: [u64; 2 * LIMBS] = {
-    let p = super::super::constants::P;
+    let p = super::super::prime::P;
     let mut words = [0; 13];
     let mut i = 0;
     while i < 6 {
