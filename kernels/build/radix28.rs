@@ -36,10 +36,16 @@ pub fn kernels() -> Vec<(&'static str, String)> {
         ("sqr_quadratic", sqr_quadratic()),
         ("wide_quadratic", wide_quadratic()),
         ("reduce", reduce_columns()),
-        ("add", linear(Linear::Add)),
-        ("sub", linear(Linear::Sub(table::MULTIPLE_8))),
-        ("sub_wide", linear(Linear::Sub(table::MULTIPLE_32))),
-        ("tight", tight()),
+        ("add", each(Linear::Add, &[FIRST])),
+        ("sub", each(Linear::Sub(table::MULTIPLE_8), &[FIRST])),
+        ("sub_wide", each(Linear::Sub(table::MULTIPLE_32), &[FIRST])),
+        ("tight", tight(&[FIRST])),
+        ("add_quadratic", each(Linear::Add, &[FIRST, SECOND])),
+        ("sub_quadratic", each(Linear::Sub(table::MULTIPLE_8), &[FIRST, SECOND])),
+        ("sub_wide_quadratic", each(Linear::Sub(table::MULTIPLE_32), &[FIRST, SECOND])),
+        ("nonresidue", nonresidue(table::MULTIPLE_8)),
+        ("nonresidue_wide", nonresidue(table::MULTIPLE_32)),
+        ("tight_quadratic", tight(&[FIRST, SECOND])),
     ]
 }
 
@@ -456,46 +462,67 @@ fn scan(
     }
 }
 
+#[derive(Clone, Copy)]
 enum Linear {
     Add,
     /// A multiple of the prime is added to the difference.
     Sub(usize),
 }
 
-/// A sum or a difference, carried once.
-fn linear(kind: Linear) -> String {
+/// Where an operation on one coordinate finds its operands and leaves its result.
+type Places = [&'static str; 3];
+
+const FIRST: Places = ["rdi", "rsi", "rdx"];
+const SECOND: Places = [SECOND_OUT, SECOND_A, SECOND_B];
+
+/// Sums and differences, carried once.
+fn linear(operations: &[(Linear, Places)]) -> String {
     let mut asm = Asm::new();
-    carried(&mut asm, |asm, i, sum, _| {
-        asm.put(format!("vmovdqa {sum}, {}", at("rsi", i)));
-        match kind {
-            Linear::Add => asm.put(format!("vpaddq {sum}, {sum}, {}", at("rdx", i))),
-            Linear::Sub(multiple) => {
-                asm.put(format!("vpaddq {sum}, {sum}, {}", constant(multiple + i)));
-                asm.put(format!("vpsubq {sum}, {sum}, {}", at("rdx", i)));
+    for (kind, [out, a, b]) in operations {
+        carried(&mut asm, out, |asm, i, sum, _| {
+            asm.put(format!("vmovdqa {sum}, {}", at(a, i)));
+            match kind {
+                Linear::Add => asm.put(format!("vpaddq {sum}, {sum}, {}", at(b, i))),
+                Linear::Sub(multiple) => {
+                    asm.put(format!("vpaddq {sum}, {sum}, {}", constant(multiple + i)));
+                    asm.put(format!("vpsubq {sum}, {sum}, {}", at(b, i)));
+                }
             }
-        }
-    });
+        });
+    }
     asm.finish()
 }
 
+/// The same operation on one or both coordinates.
+fn each(kind: Linear, places: &[Places]) -> String {
+    linear(&places.iter().map(|places| (kind, *places)).collect::<Vec<_>>())
+}
+
+/// `(a0 + a1 i) (1 + i)`.
+fn nonresidue(multiple: usize) -> String {
+    linear(&[(Linear::Sub(multiple), ["rdi", "rsi", SECOND_A]), (Linear::Add, [SECOND_OUT, "rsi", SECOND_A])])
+}
+
 /// Takes the right multiple of the prime away: the quotient is estimated from the last limb.
-fn tight() -> String {
+fn tight(places: &[Places]) -> String {
     let mut asm = Asm::new();
     let q = ymm(14);
-    asm.put(format!("vmovdqa {q}, {}", at("rsi", LIMBS - 1)));
-    asm.put(format!("vpmuludq {q}, {q}, {}", constant(table::RECIPROCAL)));
-    asm.put(format!("vpsrlq {q}, {q}, 40"));
-    carried(&mut asm, |asm, i, sum, tmp| {
-        asm.put(format!("vmovdqa {sum}, {}", at("rsi", i)));
-        let into = if i < LIMBS - 1 { "vpaddq" } else { "vpsubq" };
-        asm.put(format!("vpmuludq {tmp}, {q}, {}", constant(table::COMPLEMENT + i)));
-        asm.put(format!("{into} {sum}, {sum}, {tmp}"));
-    });
+    for [out, a, _] in places {
+        asm.put(format!("vmovdqa {q}, {}", at(a, LIMBS - 1)));
+        asm.put(format!("vpmuludq {q}, {q}, {}", constant(table::RECIPROCAL)));
+        asm.put(format!("vpsrlq {q}, {q}, 40"));
+        carried(&mut asm, out, |asm, i, sum, tmp| {
+            asm.put(format!("vmovdqa {sum}, {}", at(a, i)));
+            let into = if i < LIMBS - 1 { "vpaddq" } else { "vpsubq" };
+            asm.put(format!("vpmuludq {tmp}, {q}, {}", constant(table::COMPLEMENT + i)));
+            asm.put(format!("{into} {sum}, {sum}, {tmp}"));
+        });
+    }
     asm.finish()
 }
 
 /// Stores the limbs that `limb` computes, after one carry from each to the next.
-fn carried(asm: &mut Asm, limb: impl Fn(&mut Asm, usize, &str, &str)) {
+fn carried(asm: &mut Asm, out: &str, limb: impl Fn(&mut Asm, usize, &str, &str)) {
     let low = ymm(15);
     asm.put(format!("vmovdqa {low}, {}", constant(table::LOW)));
     // Four sets of registers in turn, so that no limb waits for another.
@@ -510,6 +537,6 @@ fn carried(asm: &mut Asm, limb: impl Fn(&mut Asm, usize, &str, &str)) {
         if i > 0 {
             asm.put(format!("vpaddq {sum}, {sum}, {}", set(i - 1).1));
         }
-        asm.put(format!("vmovdqa {}, {sum}", at("rdi", i)));
+        asm.put(format!("vmovdqa {}, {sum}", at(out, i)));
     }
 }

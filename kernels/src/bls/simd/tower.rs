@@ -51,11 +51,6 @@ impl<F: Field> Fp6<F> {
     }
 }
 
-/// As [`Fp2::mul_by_nonresidue`] for a value below `31p`; adds `32p` to its bound.
-fn mul_by_nonresidue_wide<F: Field>(a: &Fp2<F>) -> Fp2<F> {
-    Fp2 { c0: a.c0.sub_wide(&a.c1), c1: a.c0.add(&a.c1) }
-}
-
 /// `c0 + c1 w`.
 ///
 /// Bounds of the coefficients, which all operations give and take: below `2p` but for the three that
@@ -102,13 +97,13 @@ impl<F: Field> Fp12<F> {
         let q = linear.twice_mul(&self.c1);
         // Only three coefficients are made tight: each of the others is tight after the next line, before it could grow.
         let (c0, c1) = (&mut self.c0, &mut self.c1);
-        let low = mul_by_nonresidue_wide(&q.c3.add(&c0.c2)).add(&q.c0).tight();
+        let low = q.c3.add(&c0.c2).mul_by_nonresidue_wide().add(&q.c0).tight();
         c0.c2 = c1.c0.add(&p.c2);
         c1.c0 = low;
-        let low = mul_by_nonresidue_wide(&p.c3.add(&c1.c1)).add(&p.c0).tight();
+        let low = p.c3.add(&c1.c1).mul_by_nonresidue_wide().add(&p.c0).tight();
         c1.c1 = c0.c0.add(&q.c1);
         c0.c0 = low;
-        let middle = mul_by_nonresidue_wide(&c1.c2).add(&p.c1).tight();
+        let middle = c1.c2.mul_by_nonresidue_wide().add(&p.c1).tight();
         c1.c2 = c0.c1.add(&q.c2);
         c0.c1 = middle;
     }
@@ -172,7 +167,7 @@ mod tests {
 
     use super::*;
     use crate::bls::points::inverse_gt;
-    use crate::bls::simd::field::Fp28;
+    use crate::bls::simd::field::{Emulated, Fp28, Fp52};
 
     /// Elements of the base field: extremes and numbers without a pattern.
     struct Source(u64);
@@ -267,13 +262,14 @@ mod tests {
     }
 
     fn double(a: &blst_fp2) -> blst_fp2 {
-        let mut out = blst_fp2::default();
-        unsafe { blst::blst_fp2_add(&mut out, a, a) };
-        out
+        let mut lanes = [blst_fp2::default(); Fp28::LANES];
+        Fp2::<Fp28>::splat(a).double().store(&mut lanes);
+        lanes[0]
     }
 
     #[test]
     fn the_tower_agrees_with_blsts() {
         agrees::<Fp28>();
+        agrees::<Fp52<Emulated>>();
     }
 }

@@ -114,6 +114,32 @@ pub(super) trait Field: Ring<Scalar = blst_fp> {
             cross(0, 2).sub(&t0.add(&t2)).add(&t1).tight(),
         ]
     }
+    // What works coordinate by coordinate is here for implementations that handle both at once: compilers copy an element
+    // put together from two results.
+    /// [`Ring::add`] in the quadratic extension.
+    fn add_quadratic(a: &Fp2<Self>, b: &Fp2<Self>) -> Fp2<Self> {
+        Fp2 { c0: a.c0.add(&b.c0), c1: a.c1.add(&b.c1) }
+    }
+    /// [`Ring::sub`] in the quadratic extension.
+    fn sub_quadratic(a: &Fp2<Self>, b: &Fp2<Self>) -> Fp2<Self> {
+        Fp2 { c0: a.c0.sub(&b.c0), c1: a.c1.sub(&b.c1) }
+    }
+    /// [`Ring::sub_wide`] in the quadratic extension.
+    fn sub_wide_quadratic(a: &Fp2<Self>, b: &Fp2<Self>) -> Fp2<Self> {
+        Fp2 { c0: a.c0.sub_wide(&b.c0), c1: a.c1.sub_wide(&b.c1) }
+    }
+    /// [`Fp2::mul_by_nonresidue`].
+    fn nonresidue(a: &Fp2<Self>) -> Fp2<Self> {
+        Fp2 { c0: a.c0.sub(&a.c1), c1: a.c0.add(&a.c1) }
+    }
+    /// [`Fp2::mul_by_nonresidue_wide`].
+    fn nonresidue_wide(a: &Fp2<Self>) -> Fp2<Self> {
+        Fp2 { c0: a.c0.sub_wide(&a.c1), c1: a.c0.add(&a.c1) }
+    }
+    /// [`Ring::tight`] in the quadratic extension.
+    fn tight_quadratic(a: &Fp2<Self>) -> Fp2<Self> {
+        Fp2 { c0: a.c0.tight(), c1: a.c1.tight() }
+    }
 }
 
 /// Inverts every lane of every value, with one scalar inversion in all and three products a value (Montgomery's trick).

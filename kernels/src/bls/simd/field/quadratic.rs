@@ -51,13 +51,13 @@ impl<F: Field> Ring for Fp2<F> {
         Self { c0: F::one(), c1: F::zero() }
     }
     fn add(&self, rhs: &Self) -> Self {
-        Self { c0: self.c0.add(&rhs.c0), c1: self.c1.add(&rhs.c1) }
+        F::add_quadratic(self, rhs)
     }
     fn sub(&self, rhs: &Self) -> Self {
-        Self { c0: self.c0.sub(&rhs.c0), c1: self.c1.sub(&rhs.c1) }
+        F::sub_quadratic(self, rhs)
     }
     fn sub_wide(&self, rhs: &Self) -> Self {
-        Self { c0: self.c0.sub_wide(&rhs.c0), c1: self.c1.sub_wide(&rhs.c1) }
+        F::sub_wide_quadratic(self, rhs)
     }
     fn mul(&self, rhs: &Self) -> Self {
         F::mul_quadratic(self, rhs)
@@ -66,7 +66,7 @@ impl<F: Field> Ring for Fp2<F> {
         F::sqr_quadratic(self)
     }
     fn tight(&self) -> Self {
-        Self { c0: self.c0.tight(), c1: self.c1.tight() }
+        F::tight_quadratic(self)
     }
     fn select(mask: Mask, yes: &Self, no: &Self) -> Self {
         Self { c0: F::select(mask, &yes.c0, &no.c0), c1: F::select(mask, &yes.c1, &no.c1) }
@@ -100,6 +100,11 @@ impl<F: Field> Fp2<F> {
 
     /// Times `1 + i`, the non-residue of the tower. Takes a value below `7p`.
     pub(in crate::bls::simd) fn mul_by_nonresidue(&self) -> Self {
-        Self { c0: self.c0.sub(&self.c1), c1: self.c0.add(&self.c1) }
+        F::nonresidue(self)
+    }
+
+    /// As [`Fp2::mul_by_nonresidue`] for a value below `31p`; adds `32p` to its bound.
+    pub(in crate::bls::simd) fn mul_by_nonresidue_wide(&self) -> Self {
+        F::nonresidue_wide(self)
     }
 }

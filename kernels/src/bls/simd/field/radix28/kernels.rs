@@ -105,6 +105,30 @@ kernel! {
     /// The same residue below `2p`.
     tight(a: &Fp28), "tight"
 }
+kernel! {
+    /// The sum.
+    add_quadratic(a, b: &Fp2<Fp28>), "add_quadratic"
+}
+kernel! {
+    /// `a + 8p - b`.
+    sub_quadratic(a, b: &Fp2<Fp28>), "sub_quadratic"
+}
+kernel! {
+    /// `a + 32p - b`.
+    sub_wide_quadratic(a, b: &Fp2<Fp28>), "sub_wide_quadratic"
+}
+kernel! {
+    /// `a0 + 8p - a1` and `a0 + a1`.
+    nonresidue(a: &Fp2<Fp28>), "nonresidue"
+}
+kernel! {
+    /// `a0 + 32p - a1` and `a0 + a1`.
+    nonresidue_wide(a: &Fp2<Fp28>), "nonresidue_wide"
+}
+kernel! {
+    /// The same residue below `2p`.
+    tight_quadratic(a: &Fp2<Fp28>), "tight_quadratic"
+}
 
 /// The product in the quadratic extension, not reduced. Limbs may be sums of two.
 #[inline(always)]

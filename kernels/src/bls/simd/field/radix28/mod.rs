@@ -358,6 +358,51 @@ impl Field for Fp28 {
             .each_mut()
             .map(|[c0, c1]| Fp2 { c0: kernels::reduce(c0, Bound::PRODUCT), c1: kernels::reduce(c1, Bound::PRODUCT) })
     }
+    #[inline]
+    fn add_quadratic(a: &Fp2<Self>, b: &Fp2<Self>) -> Fp2<Self> {
+        bounded(
+            kernels::add_quadratic(a, b, Bound::CANONICAL),
+            a.c0.bound.plus(b.c0.bound),
+            a.c1.bound.plus(b.c1.bound),
+        )
+    }
+    #[inline]
+    fn sub_quadratic(a: &Fp2<Self>, b: &Fp2<Self>) -> Fp2<Self> {
+        b.c0.bound.or(b.c1.bound).check(7);
+        let added = Bound::below(8);
+        bounded(kernels::sub_quadratic(a, b, Bound::CANONICAL), a.c0.bound.plus(added), a.c1.bound.plus(added))
+    }
+    #[inline]
+    fn sub_wide_quadratic(a: &Fp2<Self>, b: &Fp2<Self>) -> Fp2<Self> {
+        b.c0.bound.or(b.c1.bound).check(31);
+        let added = Bound::below(32);
+        bounded(kernels::sub_wide_quadratic(a, b, Bound::CANONICAL), a.c0.bound.plus(added), a.c1.bound.plus(added))
+    }
+    #[inline]
+    fn nonresidue(a: &Fp2<Self>) -> Fp2<Self> {
+        a.c1.bound.check(7);
+        let product = kernels::nonresidue(a, Bound::CANONICAL);
+        bounded(product, a.c0.bound.plus(Bound::below(8)), a.c0.bound.plus(a.c1.bound))
+    }
+    #[inline]
+    fn nonresidue_wide(a: &Fp2<Self>) -> Fp2<Self> {
+        a.c1.bound.check(31);
+        let product = kernels::nonresidue_wide(a, Bound::CANONICAL);
+        bounded(product, a.c0.bound.plus(Bound::below(32)), a.c0.bound.plus(a.c1.bound))
+    }
+    #[inline]
+    fn tight_quadratic(a: &Fp2<Self>) -> Fp2<Self> {
+        a.c0.bound.or(a.c1.bound).check(128);
+        kernels::tight_quadratic(a, Bound::TIGHT)
+    }
+}
+
+/// The same value with the bounds of its coordinates.
+#[inline(always)]
+fn bounded(mut value: Fp2<Fp28>, c0: Bound, c1: Bound) -> Fp2<Fp28> {
+    value.c0.bound = c0;
+    value.c1.bound = c1;
+    value
 }
 
 #[cfg(test)]

@@ -119,6 +119,36 @@ pub(super) fn sqr(a: &Fp28, bound: Bound) -> Fp28 {
     mul(a, a, bound)
 }
 
+/// The sum.
+pub(super) fn add_quadratic(a: &Fp2<Fp28>, b: &Fp2<Fp28>, bound: Bound) -> Fp2<Fp28> {
+    Fp2 { c0: add(&a.c0, &b.c0, bound), c1: add(&a.c1, &b.c1, bound) }
+}
+
+/// `a + 8p - b`.
+pub(super) fn sub_quadratic(a: &Fp2<Fp28>, b: &Fp2<Fp28>, bound: Bound) -> Fp2<Fp28> {
+    Fp2 { c0: sub(&a.c0, &b.c0, bound), c1: sub(&a.c1, &b.c1, bound) }
+}
+
+/// `a + 32p - b`.
+pub(super) fn sub_wide_quadratic(a: &Fp2<Fp28>, b: &Fp2<Fp28>, bound: Bound) -> Fp2<Fp28> {
+    Fp2 { c0: sub_wide(&a.c0, &b.c0, bound), c1: sub_wide(&a.c1, &b.c1, bound) }
+}
+
+/// `a0 + 8p - a1` and `a0 + a1`.
+pub(super) fn nonresidue(a: &Fp2<Fp28>, bound: Bound) -> Fp2<Fp28> {
+    Fp2 { c0: sub(&a.c0, &a.c1, bound), c1: add(&a.c0, &a.c1, bound) }
+}
+
+/// `a0 + 32p - a1` and `a0 + a1`.
+pub(super) fn nonresidue_wide(a: &Fp2<Fp28>, bound: Bound) -> Fp2<Fp28> {
+    Fp2 { c0: sub_wide(&a.c0, &a.c1, bound), c1: add(&a.c0, &a.c1, bound) }
+}
+
+/// The same residue below `2p`.
+pub(super) fn tight_quadratic(a: &Fp2<Fp28>, bound: Bound) -> Fp2<Fp28> {
+    Fp2 { c0: tight(&a.c0, bound), c1: tight(&a.c1, bound) }
+}
+
 /// The product in the quadratic extension.
 pub(super) fn mul_quadratic(a: &Fp2<Fp28>, b: &Fp2<Fp28>, bound: Bound) -> Fp2<Fp28> {
     let mut real = multiply(&a.c0, &b.c0);

@@ -123,6 +123,43 @@ fn tight_values_agree_with_the_model() {
 }
 
 #[test]
+fn quadratic_sums_and_differences_agree_with_the_model() {
+    if skipped() {
+        return;
+    }
+    let limbs = |value: Fp2<Fp28>| [value.c0.limbs.0, value.c1.limbs.0];
+    type Binary = fn(&Fp2<Fp28>, &Fp2<Fp28>, Bound) -> Fp2<Fp28>;
+    type Unary = fn(&Fp2<Fp28>, Bound) -> Fp2<Fp28>;
+    let binary: [(u64, [Binary; 2]); 3] = [
+        (256, [kernels::add_quadratic, model::add_quadratic]),
+        (7, [kernels::sub_quadratic, model::sub_quadratic]),
+        (31, [kernels::sub_wide_quadratic, model::sub_wide_quadratic]),
+    ];
+    let unary: [(u64, [Unary; 2]); 3] = [
+        (7, [kernels::nonresidue, model::nonresidue]),
+        (31, [kernels::nonresidue_wide, model::nonresidue_wide]),
+        (128, [kernels::tight_quadratic, model::tight_quadratic]),
+    ];
+    let elements = |bound| -> Vec<Fp2<Fp28>> {
+        let (c0, c1) = (values(bound, 1), values(bound, 2));
+        (0..c0.len()).map(|i| Fp2 { c0: c0[i], c1: c1[i * 7 % c1.len()] }).collect()
+    };
+    for (bound, functions) in binary {
+        let all = elements(bound);
+        for (a, b) in all.iter().zip(all.iter().rev()) {
+            let [got, expected] = functions.map(|f| limbs(f(a, b, Bound::CANONICAL)));
+            assert_eq!(got, expected, "of {:?}", [limbs(*a), limbs(*b)]);
+        }
+    }
+    for (bound, functions) in unary {
+        for a in &elements(bound) {
+            let [got, expected] = functions.map(|f| limbs(f(a, Bound::CANONICAL)));
+            assert_eq!(got, expected, "of {:?}", limbs(*a));
+        }
+    }
+}
+
+#[test]
 fn packing_and_selection_agree_with_the_model() {
     if skipped() {
         return;
