@@ -76,7 +76,7 @@ struct Pairs<F: Field> {
 }
 
 impl<F: Field> Pairs<F> {
-    /// Takes `1 / 2 x_P y_P` along. With `u = x_P / 2 y_P`, the scaled `2 y_P` is `x_P^3 / (2 y_P)^2 * 2^2 / 4`.
+    /// Takes `1 / 2 x_P y_P` along: `u = x_P / 2 y_P`, and the scaled `2 y_P` is `x_P^3 / (2 y_P)^2`.
     fn new(p: &Affine<F>, q: &Affine<Fp2<F>>, inverse: &F, mask: Mask) -> Self {
         let u = p.x.sqr().mul(inverse);
         let square = u.sqr();
