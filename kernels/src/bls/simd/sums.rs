@@ -101,7 +101,7 @@ pub(super) fn sums<R: Ring<Scalar: Coordinate>>(points: &[Stored<R>], lists: &[&
     };
     let columns: Vec<&[Term]> = whole.iter().map(|list| lists[*list]).chain(cut.iter().flat_map(parts)).collect();
 
-    let mut piles = Piles::gather(points, &columns);
+    let mut piles = Piles::gather(points, &columns, LEAST_ROUND);
     while piles.pairs().len() >= LEAST_ROUND {
         piles.halve();
     }
@@ -121,7 +121,7 @@ pub(super) fn affine_sums<R: Ring>(points: &[Stored<R>], lists: &[&[Term]]) -> V
     let order = by_length(lists);
     let mut columns: Vec<&[Term]> = order.iter().map(|list| lists[*list]).collect();
     columns.resize(columns.len().next_multiple_of(R::LANES), &[]);
-    let mut piles = Piles::gather(points, &columns);
+    let mut piles = Piles::gather(points, &columns, 1);
     while !piles.pairs().is_empty() {
         piles.halve();
     }
@@ -169,30 +169,66 @@ impl Pile {
 }
 
 impl<R: Ring> Piles<R> {
-    /// One pile for each [`Ring::LANES`] columns, one column a lane.
-    fn gather(points: &[Stored<R>], columns: &[&[Term]]) -> Self {
-        let height = |columns: &[&[Term]]| columns.iter().map(|column| column.len()).max().unwrap_or(0);
-        let vectors = columns.chunks(R::LANES).map(height).sum();
-        let mut this =
-            Self { points: Vec::with_capacity(vectors), finite: Vec::with_capacity(vectors), piles: Vec::new() };
-        for columns in columns.chunks(R::LANES) {
-            let pile = Pile { start: this.points.len(), height: height(columns), stride: 1 };
-            for row in 0..pile.height {
-                let term = |lane: usize| columns.get(lane).and_then(|column| column.get(row)).copied();
-                let mask = |holds: &dyn Fn(Term) -> bool| {
-                    (0..R::LANES).fold(0, |mask, lane| mask | Mask::from(term(lane).is_some_and(holds)) << lane)
-                };
-                let mut point = Affine::unpack(|lane| &points[term(lane).unwrap_or_default().index()]);
-                let minus = mask(&Term::is_minus);
-                if minus != 0 {
-                    point.y = R::select(minus, &point.y.neg().tight(), &point.y);
+    /// Most pairs in one round: so many stay in a cache of 512 KiB from its first pass to its last.
+    const MOST_ROUND: usize = (448 << 10) / (6 * size_of::<R>());
+
+    /// One pile for each [`Ring::LANES`] columns, one column a lane. Neighbours are added at once if there are at least
+    /// `least` of them.
+    fn gather(points: &[Stored<R>], columns: &[&[Term]], least: usize) -> Self {
+        let heights = columns.chunks(R::LANES).map(|columns| columns.iter().map(|c| c.len()).max().unwrap_or(0));
+        let heights: Vec<usize> = heights.collect();
+        let halved = heights.iter().map(|height| height / 2).sum::<usize>() >= least.max(1);
+        let mut this = Self { points: Vec::new(), finite: Vec::new(), piles: Vec::new() };
+        // Where the sums of the vectors from `start` on will be, and what must be added first.
+        let (mut start, mut sums, mut pairs) = (0, Vec::new(), Vec::new());
+        for (columns, height) in columns.chunks(R::LANES).zip(heights) {
+            let first = start + sums.len();
+            for row in 0..height {
+                let slot = this.points.len();
+                this.push(points, columns, row);
+                if halved && row % 2 == 1 {
+                    pairs.push((slot - 1, slot));
+                } else {
+                    sums.push(slot);
                 }
-                this.points.push(point);
-                this.finite.push(mask(&|_| true));
+                if pairs.len() >= Self::MOST_ROUND {
+                    this.compact(&mut start, &mut sums, &mut pairs);
+                }
             }
-            this.piles.push(pile);
+            let height = if halved { height.div_ceil(2) } else { height };
+            this.piles.push(Pile { start: first, height, stride: 1 });
         }
+        this.compact(&mut start, &mut sums, &mut pairs);
         this
+    }
+
+    /// The vector of a row.
+    fn push(&mut self, points: &[Stored<R>], columns: &[&[Term]], row: usize) {
+        let term = |lane: usize| columns.get(lane).and_then(|column| column.get(row)).copied();
+        let mask = |holds: &dyn Fn(Term) -> bool| {
+            (0..R::LANES).fold(0, |mask, lane| mask | Mask::from(term(lane).is_some_and(holds)) << lane)
+        };
+        let mut point = Affine::unpack(|lane| &points[term(lane).unwrap_or_default().index()]);
+        let minus = mask(&Term::is_minus);
+        if minus != 0 {
+            point.y = R::select(minus, &point.y.neg().tight(), &point.y);
+        }
+        self.points.push(point);
+        self.finite.push(mask(&|_| true));
+    }
+
+    /// Adds the pairs, and moves the sums together, from `start` on.
+    fn compact(&mut self, start: &mut usize, sums: &mut Vec<usize>, pairs: &mut Vec<(usize, usize)>) {
+        add_pairs(&mut self.points, &mut self.finite, pairs);
+        for (to, &from) in (*start..).zip(&*sums) {
+            self.points[to] = self.points[from];
+            self.finite[to] = self.finite[from];
+        }
+        *start += sums.len();
+        self.points.truncate(*start);
+        self.finite.truncate(*start);
+        sums.clear();
+        pairs.clear();
     }
 
     /// The neighbours in all piles.
@@ -207,7 +243,10 @@ impl<R: Ring> Piles<R> {
     /// Adds all neighbours.
     fn halve(&mut self) {
         let pairs = self.pairs();
-        add_pairs(&mut self.points, &mut self.finite, &pairs);
+        let rounds = pairs.len().div_ceil(Self::MOST_ROUND).max(1);
+        for pairs in pairs.chunks(pairs.len().div_ceil(rounds).max(1)) {
+            add_pairs(&mut self.points, &mut self.finite, pairs);
+        }
         for pile in &mut self.piles {
             pile.height = pile.height.div_ceil(2);
             pile.stride *= 2;
