@@ -78,7 +78,7 @@ pub(super) fn draw(n: usize) -> Result<Vec<Digits>, Error> {
 /// The row sums of any points of the curve, in the subgroup or not. `points` and `digits` are of one length.
 pub(super) fn row_sums<R: Ring>(points: &[Stored<R>], digits: &[Digits]) -> [Row<R>; ROWS] {
     debug_assert_eq!(points.len(), digits.len());
-    let mut buckets = vec![Vec::with_capacity(points.len() / MOST); ROWS * MOST];
+    let mut buckets = vec![Vec::new(); ROWS * MOST];
     for (i, digits) in digits.iter().enumerate() {
         for (buckets, digit) in buckets.chunks_mut(MOST).zip(digits.0) {
             match digit {
@@ -247,12 +247,12 @@ mod tests {
 
     #[test]
     fn row_sums_of_keys_are_blsts() {
-        rows_are_blsts::<Fp28>(&[0, 1, 2, 3, 5, 8, 60]);
+        rows_are_blsts::<Fp28>(&[0, 1, 3, 5, 40]);
     }
 
     #[test]
     fn row_sums_of_signatures_are_blsts() {
-        rows_are_blsts::<Fp2<Fp28>>(&[0, 1, 2, 4, 9, 50]);
+        rows_are_blsts::<Fp2<Fp28>>(&[0, 1, 2, 9, 25]);
     }
 
     #[test]
