@@ -24,7 +24,6 @@ pub mod keys;
 mod material;
 mod points;
 pub mod signers;
-#[allow(dead_code)]
 mod simd;
 pub mod verify_batch;
 

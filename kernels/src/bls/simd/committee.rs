@@ -15,7 +15,7 @@ use super::field::Field;
 use super::sums::{Term, sum, sums};
 use crate::backend::{Control, Error};
 use crate::bls::cpu::committee_keys;
-use crate::bls::points::{G1, add_g1, affine_g1, is_infinite_g1, jacobian_g1, negate_g1, sum_g1};
+use crate::bls::points::{G1, add_g1, affine_g1, is_infinite_g1, negate_g1, sum_g1};
 use crate::bls::signers::is_marked;
 use crate::bls::{PUBLIC_KEY_BYTES, Signers};
 use crate::pool::Pool;
@@ -157,6 +157,7 @@ mod tests {
     use crate::backend::Kernel;
     use crate::bls::AggregateKeys;
     use crate::bls::material;
+    use crate::bls::points::jacobian_g1;
     use crate::bls::signers::bitmap_of;
     use rand::Rng;
 

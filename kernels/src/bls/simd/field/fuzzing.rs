@@ -168,16 +168,14 @@ impl<'a, F: Field> Machine<'a, F> {
                 let a = a.fit(64);
                 made(a.value.double(), binary(blst::blst_fp2_add, &a.model, &a.model), 2 * a.bound)
             }
-            10 => {
-                let a = a.fit(7);
-                made(a.value.conjugate(), conjugates(&a.model), 9)
-            }
-            11 => {
-                let a = a.fit(7);
+            kind @ (10 | 11) => {
+                let wide = kind == 10;
+                let a = a.fit(if wide { 31 } else { 7 });
                 let one = blst_fp { l: constants::power_of_two(384) };
                 let nonresidue = vec![blst_fp2 { fp: [one, one] }; F::LANES];
-                let bound = (a.bound + 8).max(2 * a.bound);
-                made(a.value.mul_by_nonresidue(), binary(blst::blst_fp2_mul, &a.model, &nonresidue), bound)
+                let model = binary(blst::blst_fp2_mul, &a.model, &nonresidue);
+                let value = if wide { a.value.mul_by_nonresidue_wide() } else { a.value.mul_by_nonresidue() };
+                made(value, model, (a.bound + if wide { 32 } else { 8 }).max(2 * a.bound))
             }
             12 => {
                 let (a, b) = if a.bound * b.bound > 1024 { (a.fit(2), b.fit(2)) } else { (a, b) };

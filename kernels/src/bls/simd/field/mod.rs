@@ -27,9 +27,7 @@ use blst::blst_fp;
 pub(super) use quadratic::Fp2;
 pub(super) use radix28::Fp28;
 #[cfg(target_arch = "x86_64")]
-#[allow(unused_imports)]
 pub(super) use radix52::Avx512;
-#[allow(unused_imports)]
 pub(super) use radix52::{Emulated, Fp52};
 
 /// One bit a lane; bits past the last lane are clear.

@@ -88,11 +88,6 @@ impl<F: Field> Fp2<F> {
         self.c0.sqr().add(&self.c1.sqr())
     }
 
-    /// `c0 - c1 i`; adds `8p` to the bound.
-    pub(in crate::bls::simd) fn conjugate(&self) -> Self {
-        Self { c0: self.c0, c1: self.c1.neg() }
-    }
-
     /// Times an element of the base field, below `3p`.
     pub(in crate::bls::simd) fn scale(&self, factor: &F) -> Self {
         Self { c0: self.c0.mul(factor), c1: self.c1.mul(factor) }

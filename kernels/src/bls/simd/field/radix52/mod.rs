@@ -29,7 +29,7 @@ pub(in crate::bls::simd) use vector::{Emulated, Vector52};
 /// 8 elements of the base field.
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub(in crate::bls::simd) struct Fp52<V> {
+pub(in crate::bls) struct Fp52<V> {
     limbs: Limbs<V>,
     bound: Bound,
 }
