@@ -88,6 +88,13 @@ fn layers(c: &mut Criterion) {
         group.throughput(Throughput::Elements(operation.elements));
         group.bench_function(operation.name, |bencher| bencher.iter(&mut operation.call));
     }
+    group.finish();
+    let mut group = c.benchmark_group("bls::batch");
+    group.sample_size(10);
+    for mut operation in [4, 128].into_iter().flat_map(simd_layers::batch) {
+        group.throughput(Throughput::Elements(operation.elements));
+        group.bench_function(operation.name, |bencher| bencher.iter(&mut operation.call));
+    }
 }
 
 criterion_group!(benches, aggregate, verify, layers);

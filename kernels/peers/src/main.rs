@@ -7,6 +7,7 @@ mod aggregate;
 mod duel;
 mod erasure;
 mod host;
+mod layers;
 mod ours;
 mod secp256k1;
 mod verify_batch;
@@ -60,6 +61,7 @@ fn run(table: &mut duel::Table, pinned: &Result<usize, String>, curve: bool) -> 
         return verify_batch::curve(table);
     }
     if available::<VerifyBatch>(table.backend) {
+        layers::rows(table)?;
         verify_batch::rows(table)?;
         aggregate::rows(table)?;
     }

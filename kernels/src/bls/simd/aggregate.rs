@@ -7,15 +7,16 @@ use blst::{blst_p1, blst_p2};
 
 use super::Simd;
 use super::committee::Committee;
-use super::convert::stored_g2;
+use super::convert::affine_g2 as affine;
+use super::crossover::Crossover;
 use super::curve::Stored;
 use super::field::{Field, Fp2};
-use super::msm::{draw, row_sums};
-use super::subgroup::in_g2;
+use super::msm::draw;
+use super::signatures::{decode_g2, in_g2, rows_in_g2};
 use super::sums::sum;
 use crate::backend::{Backend, Control, Description, Error, Prepared, Session};
 use crate::bls::cpu::executed;
-use crate::bls::points::{add_g2, affine_g1, affine_g2, decode_g2, encode_g1, encode_g2, is_infinite_g2};
+use crate::bls::points::{add_g2, affine_g1, affine_g2, encode_g1, encode_g2, sum_g2};
 use crate::bls::signers::check_bitmap;
 use crate::bls::{AggregateKeys, AggregateSignatures, Refusal, SIGNATURE_BYTES, aggregate_keys, aggregate_signatures};
 use crate::pool::Pool;
@@ -23,16 +24,13 @@ use crate::pool::Pool;
 /// Fewer points than this are checked and summed by one thread: each pays for its own row sums.
 const LEAST_SUM: usize = 128;
 
-/// Fewer points than this are checked one by one: there are as many row sums for any number of points.
-const LEAST_ROWS: usize = 32;
-
 impl<F: Field> Backend<AggregateKeys> for Simd<F> {
     fn description(&self) -> Description {
         self.describe()
     }
 
     fn prepare(&self, setup: &aggregate_keys::Setup) -> Result<Box<dyn Prepared<AggregateKeys>>, Error> {
-        let committee = Committee::<F>::prepare(&self.pool, &setup.keys)?;
+        let committee = Committee::<F>::prepare(&self.pool, self.crossover, &setup.keys)?;
         Ok(Box::new(KeySummer { pool: self.pool.clone(), committee }))
     }
 }
@@ -76,12 +74,13 @@ impl<F: Field> Backend<AggregateSignatures> for Simd<F> {
     }
 
     fn prepare(&self, _setup: &()) -> Result<Box<dyn Prepared<AggregateSignatures>>, Error> {
-        Ok(Box::new(SignatureSummer { pool: self.pool.clone(), lanes: self.lanes }))
+        Ok(Box::new(SignatureSummer { pool: self.pool.clone(), crossover: self.crossover, lanes: self.lanes }))
     }
 }
 
 struct SignatureSummer<F> {
     pool: Pool,
+    crossover: &'static Crossover,
     lanes: std::marker::PhantomData<fn() -> F>,
 }
 
@@ -91,17 +90,17 @@ impl<F: Field> Prepared<AggregateSignatures> for SignatureSummer<F> {
         input: &'a aggregate_signatures::Input,
     ) -> Result<Box<dyn Session<AggregateSignatures> + 'a>, Error> {
         let flat: Vec<&[u8; SIGNATURE_BYTES]> = input.iter().flatten().collect();
-        let mut decoded = self.pool.map(flat.len(), |i| decode_g2(flat[i])).into_iter();
+        let mut decoded = decode_g2::<F>(&self.pool, self.crossover, &flat).into_iter();
         let group = |group: &Vec<_>| {
             let decoded: Vec<_> = decoded.by_ref().take(group.len()).collect();
             // What comes behind the first bad encoding cannot matter; infinity adds nothing.
-            let good: Vec<_> = decoded.iter().map_while(|point| point.ok()).collect();
+            let points = decoded.iter().map_while(|point| point.ok()).flatten().collect();
             let refusal =
                 if decoded.is_empty() { Some(Refusal::Empty) } else { decoded.into_iter().find_map(Result::err) };
-            let finite: Vec<_> = good.into_iter().filter(|point| !is_infinite_g2(point)).collect();
-            Group { points: stored_g2::<F>(&finite), refusal }
+            Group { points, refusal }
         };
-        Ok(Box::new(SignatureSums { pool: &self.pool, groups: input.iter().map(group).collect(), sums: None }))
+        let groups = input.iter().map(group).collect();
+        Ok(Box::new(SignatureSums { pool: &self.pool, crossover: self.crossover, groups, sums: None }))
     }
 }
 
@@ -114,34 +113,31 @@ struct Group<F: Field> {
 
 struct SignatureSums<'a, F: Field> {
     pool: &'a Pool,
+    crossover: &'static Crossover,
     groups: Vec<Group<F>>,
     sums: Option<Vec<Result<blst_p2, Refusal>>>,
 }
 
 impl<F: Field> SignatureSums<'_, F> {
+    fn add(&self, points: &[Stored<Fp2<F>>]) -> blst_p2 {
+        if points.len() < self.crossover.signatures { sum_g2(&affine(points)) } else { sum(points) }
+    }
+
     fn sum(&self, group: &Group<F>, control: &Control) -> Result<Result<blst_p2, Refusal>, Error> {
         let ranges = self.pool.ranges(group.points.len(), LEAST_SUM);
         let parts = self.pool.try_map(ranges.len(), |i| {
             control.check()?;
             let points = &group.points[ranges[i].clone()];
-            let sum =
-                all_in_g2(points)?.then(|| if group.refusal.is_none() { sum(points) } else { blst_p2::default() });
+            let digits = if points.len() < self.crossover.rows { Vec::new() } else { draw(points.len())? };
+            let inside = rows_in_g2(self.crossover, points, &digits).is_some()
+                || in_g2(self.crossover, points).into_iter().all(|inside| inside);
+            let sum = inside.then(|| if group.refusal.is_none() { self.add(points) } else { blst_p2::default() });
             Ok::<_, Error>(sum)
         })?;
         let add = |sum: blst_p2, part: &Option<blst_p2>| part.map(|part| add_g2(&sum, &part));
         let sum = parts.iter().try_fold(blst_p2::default(), add).ok_or(Refusal::NotInSubgroup);
         Ok(sum.and_then(|sum| group.refusal.map_or(Ok(sum), Err)))
     }
-}
-
-/// Whether all points are in G2; but for a chance of `13^-18`, see `msm`.
-fn all_in_g2<F: Field>(points: &[Stored<Fp2<F>>]) -> Result<bool, Error> {
-    let check = |points: &[Stored<Fp2<F>>]| in_g2(points).into_iter().all(|inside| inside);
-    if points.len() < LEAST_ROWS {
-        return Ok(check(points));
-    }
-    let rows: Vec<_> = row_sums(points, &draw(points.len())?).into_iter().flatten().collect();
-    Ok(check(&rows))
 }
 
 impl<F: Field> Session<AggregateSignatures> for SignatureSums<'_, F> {

@@ -9,6 +9,7 @@ use std::ops::Range;
 use blst::blst_p1;
 
 use super::convert::stored_g1;
+use super::crossover::Crossover;
 use super::curve::Stored;
 use super::field::Field;
 use super::sums::{Term, sum, sums};
@@ -19,14 +20,12 @@ use crate::bls::signers::is_marked;
 use crate::bls::{PUBLIC_KEY_BYTES, Signers};
 use crate::pool::Pool;
 
-/// Fewer keys than this, over all bitmaps at once, are summed by blst.
-const LEAST_KEYS: usize = 24;
-
 /// Bitmaps that one thread sums at once: enough for full vectors and cheap inversions, few enough for its cache.
 const MOST_BITMAPS: usize = 64;
 
 /// Decoded keys by slot, all in the subgroup and none infinite, and their sum.
 pub(super) struct Committee<F: Field> {
+    crossover: &'static Crossover,
     keys: Vec<G1>,
     total: blst_p1,
     /// The keys, and behind them their sum unless it is infinite: it is one more term of the sums that need it.
@@ -37,14 +36,18 @@ impl<F: Field> Committee<F> {
     /// # Errors
     ///
     /// [`Error::InvalidInput`] for an empty committee, or for the first key that is no valid public key.
-    pub(super) fn prepare(pool: &Pool, encoded: &[[u8; PUBLIC_KEY_BYTES]]) -> Result<Self, Error> {
+    pub(super) fn prepare(
+        pool: &Pool,
+        crossover: &'static Crossover,
+        encoded: &[[u8; PUBLIC_KEY_BYTES]],
+    ) -> Result<Self, Error> {
         let keys = committee_keys(pool, encoded)?;
         let mut rest = stored_g1(&keys);
-        let total = if keys.len() < LEAST_KEYS { sum_g1(&keys) } else { sum(&rest) };
+        let total = if keys.len() < crossover.keys { sum_g1(&keys) } else { sum(&rest) };
         if total != blst_p1::default() {
             rest.extend(stored_g1::<F>(&affine_g1(&[total])));
         }
-        Ok(Self { keys, total, rest })
+        Ok(Self { crossover, keys, total, rest })
     }
 
     /// Slots in the committee.
@@ -97,7 +100,7 @@ impl<F: Field> Committee<F> {
 
     fn masked_sums(&self, bitmaps: &[&[u8]]) -> Vec<blst_p1> {
         let masks: Vec<Mask<'_>> = bitmaps.iter().map(|bitmap| Mask::new(bitmap, self.slots())).collect();
-        if masks.iter().map(|mask| mask.terms).sum::<usize>() < LEAST_KEYS {
+        if masks.iter().map(|mask| mask.terms).sum::<usize>() < self.crossover.keys {
             return masks.iter().map(|mask| self.scalar_sum(mask)).collect();
         }
         let terms = |mask: &Mask<'_>| {
@@ -164,7 +167,7 @@ mod tests {
         for threads in [1, 3] {
             let pool = Pool::new(threads).unwrap();
             for slots in [1, 2, 3, 9, 130] {
-                let committee = Committee::<F>::prepare(&pool, &encoded[..slots]).unwrap();
+                let committee = Committee::<F>::prepare(&pool, Crossover::of_ifma(), &encoded[..slots]).unwrap();
                 for &count in counts {
                     let mut marked = |percent: u32| {
                         let draws: Vec<u32> = (0..slots).map(|_| rng.next_u32() % 100).collect();
@@ -201,7 +204,7 @@ mod tests {
     fn the_same_key_in_every_slot_is_summed_right() {
         let pool = Pool::new(1).unwrap();
         let encoded = vec![material::committee(AggregateKeys::NAME, 1, 6)[0]; 40];
-        let committee = Committee::<Fp28>::prepare(&pool, &encoded).unwrap();
+        let committee = Committee::<Fp28>::prepare(&pool, Crossover::of_ifma(), &encoded).unwrap();
         for marked in [1, 2, 20, 21, 39, 40] {
             let bitmap = bitmap_of(40, |slot| slot < marked);
             let want = (0..marked).fold(blst_p1::default(), |sum, _| add_g1(&sum, &jacobian_g1(&committee.keys[0])));
@@ -214,7 +217,8 @@ mod tests {
         let pool = Pool::new(1).unwrap();
         let mut encoded = material::committee(AggregateKeys::NAME, 3, 7);
         encoded[1] = [0xff; PUBLIC_KEY_BYTES];
-        let refused = |encoded: &[_]| Committee::<Fp28>::prepare(&pool, encoded).err().unwrap().to_string();
+        let refused =
+            |encoded: &[_]| Committee::<Fp28>::prepare(&pool, Crossover::of_ifma(), encoded).err().unwrap().to_string();
         assert!(refused(&encoded).contains("key 1: bad point encoding"));
         assert!(refused(&[]).contains("no keys"));
     }

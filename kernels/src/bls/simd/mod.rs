@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `field` | lanes of the base field and its quadratic extension, one implementation an instruction set |
 //! | `curve` | points in lanes and at rest |
+//! | `crossover` | from how many items on lanes pay, by processor |
 //! | `convert` | between blst's points and these |
 //! | `integer` | between integers and residues; signs |
 //! | `sqrt` | square roots |
@@ -17,6 +18,7 @@
 //! | `aggregate` | both aggregation kernels |
 //! | `tower` | the field of the pairing's values, in lanes |
 //! | `miller` | products of Miller loops |
+//! | `signatures` | from bytes to points of G2 |
 //! | `verify` | verify-batch |
 //! | `layers` | a door for benches |
 //!
@@ -26,6 +28,7 @@
 mod aggregate;
 mod committee;
 mod convert;
+mod crossover;
 mod curve;
 mod decode;
 mod field;
@@ -39,6 +42,7 @@ mod msm;
 mod multiply;
 #[cfg(test)]
 mod samples;
+mod signatures;
 mod sqrt;
 mod subgroup;
 mod sums;
@@ -47,6 +51,7 @@ mod verify;
 
 use std::marker::PhantomData;
 
+use self::crossover::Crossover;
 use self::field::{Avx512, Emulated, Fp28, Fp52};
 use super::cpu::Cpu;
 use crate::backend::{Backend, BackendId, Description, Isa, Kernel, Options, Unavailable};
@@ -56,6 +61,7 @@ use crate::pool::Pool;
 pub(super) struct Simd<F> {
     pool: Pool,
     isa: Isa,
+    crossover: &'static Crossover,
     /// For calls too small to fill lanes.
     scalar: Cpu,
     lanes: PhantomData<fn() -> F>,
@@ -94,7 +100,8 @@ impl<F> Simd<F> {
     fn new(isa: Isa, options: &Options) -> Result<Self, Unavailable> {
         let pool = Pool::new(options.threads)?;
         let scalar = Cpu::over(pool.clone());
-        Ok(Self { pool, isa, scalar, lanes: PhantomData })
+        let crossover = if isa == Isa::Avx2 { Crossover::of_avx2() } else { Crossover::of_ifma() };
+        Ok(Self { pool, isa, crossover, scalar, lanes: PhantomData })
     }
 
     fn describe(&self) -> Description {

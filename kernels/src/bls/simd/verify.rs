@@ -8,8 +8,7 @@
 //! | `sum r_i * signature_i` | `msm`: of the whole batch, the row sums that the subgroup check has computed |
 //! | Miller loops | `miller`, distinct messages side by side |
 //!
-//! A stage with too few items to fill the lanes goes the scalar way; a batch where none does is handed to the `cpu`
-//! backend's code as a whole. The thresholds below are where measured curves cross.
+//! A stage with too few items goes the scalar way, and a small batch as a whole is the `cpu` backend's: `crossover`.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -20,14 +19,14 @@ use blst::{blst_fp12, blst_p1, blst_p2};
 use super::Simd;
 use super::committee::Committee;
 use super::convert::{affine_g1, affine_g2, stored_g1, stored_g2};
+use super::crossover::Crossover;
 use super::curve::Stored;
-use super::decode::decode_g2;
 use super::field::{Field, Fp2};
 use super::hash::hash_to_g2;
 use super::miller::{miller_each, miller_product};
 use super::msm::{Digits, combine, draw, row_sums};
 use super::multiply::multiply_g1;
-use super::subgroup::in_g2;
+use super::signatures::{decode_g2, in_g2, rows_in_g2};
 use crate::backend::{Backend, Control, Description, Error, Prepared, Session};
 use crate::bls::bisect::{Bisection, Equation};
 use crate::bls::cpu::executed;
@@ -35,18 +34,6 @@ use crate::bls::points::{self, G1, add_g1, add_g2, is_infinite_g1, miller_loop, 
 use crate::bls::verify_batch::{Input, Output, Setup};
 use crate::bls::{Refusal, Signers, VerifyBatch};
 use crate::pool::Pool;
-
-/// Batches of fewer sets are the `cpu` backend's.
-const LEAST_SETS: usize = 3;
-
-/// Fewest signatures whose subgroup checks are worth the 18 row sums' own.
-const LEAST_ROWS: usize = 24;
-
-/// Fewest messages to be hashed in lanes.
-const LEAST_HASHES: usize = 2;
-
-/// Fewest pairs whose Miller loops go into lanes.
-const LEAST_PAIRS: usize = 6;
 
 /// Fewest sets of one message whose keys are summed through buckets, not multiplied one by one in lanes.
 const LEAST_BUCKETS: usize = 16;
@@ -62,7 +49,8 @@ impl<F: Field> Backend<VerifyBatch> for Simd<F> {
     fn prepare(&self, setup: &Setup) -> Result<Box<dyn Prepared<VerifyBatch>>, Error> {
         Ok(Box::new(Verifier::<F> {
             pool: self.pool.clone(),
-            committee: Committee::prepare(&self.pool, &setup.keys)?,
+            crossover: self.crossover,
+            committee: Committee::prepare(&self.pool, self.crossover, &setup.keys)?,
             scalar: Backend::<VerifyBatch>::prepare(&self.scalar, setup)?,
         }))
     }
@@ -70,6 +58,7 @@ impl<F: Field> Backend<VerifyBatch> for Simd<F> {
 
 struct Verifier<F: Field> {
     pool: Pool,
+    crossover: &'static Crossover,
     committee: Committee<F>,
     scalar: Box<dyn Prepared<VerifyBatch>>,
 }
@@ -84,7 +73,7 @@ struct Candidate<'a, F: Field> {
 
 impl<F: Field> Prepared<VerifyBatch> for Verifier<F> {
     fn load<'a>(&'a self, input: &'a Input) -> Result<Box<dyn Session<VerifyBatch> + 'a>, Error> {
-        if input.sets.len() < LEAST_SETS {
+        if input.sets.len() < self.crossover.sets {
             return Ok(Box::new(Small(self.scalar.load(input)?)));
         }
         let mut messages: Vec<&[u8]> = Vec::new();
@@ -100,10 +89,9 @@ impl<F: Field> Prepared<VerifyBatch> for Verifier<F> {
             })
             .collect();
         let encoded: Vec<_> = input.sets.iter().map(|set| &set.signature).collect();
-        let ranges = self.pool.ranges(encoded.len(), F::LANES);
-        let decoded = self.pool.map(ranges.len(), |i| decode_g2::<F>(&encoded[ranges[i].clone()]));
+        let decoded = decode_g2::<F>(&self.pool, self.crossover, &encoded);
         let mut candidates = Vec::with_capacity(encoded.len());
-        for (i, (set, signature)) in input.sets.iter().zip(decoded.into_iter().flatten()).enumerate() {
+        for (i, (set, signature)) in input.sets.iter().zip(decoded).enumerate() {
             let message = *by_reference.get(set.message as usize).ok_or_else(|| {
                 let known = by_reference.len();
                 Error::InvalidInput(format!("set {i} names message {} of {known}", set.message))
@@ -148,8 +136,8 @@ impl<F: Field> Session<VerifyBatch> for Batch<'_, F> {
         let (mut verdicts, admitted) = self.admit(control)?;
         self.scalar_stages = false;
         if !admitted.sets.is_empty() {
-            let equation = BatchEquation::new(&self.verifier.pool, control, &self.messages, admitted)?;
-            self.scalar_stages = equation.groups.len() < LEAST_PAIRS;
+            let equation = BatchEquation::new(self.verifier, control, &self.messages, admitted)?;
+            self.scalar_stages = equation.groups.len() < self.verifier.crossover.pairs;
             for set in Bisection::new(&equation, control).bad_sets()? {
                 verdicts[set] = Err(Refusal::Invalid);
             }
@@ -184,7 +172,7 @@ impl<F: Field> Batch<'_, F> {
         let points: Vec<Stored<Fp2<F>>> =
             self.candidates.iter().flatten().filter_map(|candidate| candidate.signature).collect();
         let digits = draw_nonzero(points.len())?;
-        let (inside, mut signature) = check_g2(pool, control, &points, &digits)?;
+        let (inside, mut signature) = check_g2(pool, control, self.verifier.crossover, &points, &digits)?;
         let present: Vec<&Signers> = self.candidates.iter().flatten().map(|candidate| candidate.signers).collect();
         let keys = self.verifier.committee.keys(pool, control, &present)?;
 
@@ -234,23 +222,18 @@ fn draw_nonzero(n: usize) -> Result<Vec<Digits>, Error> {
 fn check_g2<F: Field>(
     pool: &Pool,
     control: &Control,
+    crossover: &Crossover,
     points: &[Stored<Fp2<F>>],
     digits: &[Digits],
 ) -> Result<(Vec<bool>, Option<blst_p2>), Error> {
-    let by_rows = points.len() >= LEAST_ROWS;
-    let ranges = pool.ranges(points.len(), if by_rows { LEAST_SUM } else { F::LANES });
+    let ranges = pool.ranges(points.len(), if points.len() < crossover.rows { F::LANES } else { LEAST_SUM });
     let parts = pool.try_map(ranges.len(), |i| {
         control.check()?;
         let points = &points[ranges[i].clone()];
-        if by_rows {
-            let rows = row_sums(points, &digits[ranges[i].clone()]);
-            let finite: Vec<_> = rows.iter().flatten().copied().collect();
-            if in_g2(&finite).into_iter().all(|inside| inside) {
-                return Ok((vec![true; points.len()], Some(combine(&rows))));
-            }
-        }
-        // Some point is outside, or there are too few: each by itself.
-        Ok::<_, Error>((in_g2(points), None))
+        Ok::<_, Error>(match rows_in_g2(crossover, points, &digits[ranges[i].clone()]) {
+            Some(rows) => (vec![true; points.len()], Some(combine(&rows))),
+            None => (in_g2(crossover, points), None),
+        })
     })?;
     let sum = parts.iter().try_fold(blst_p2::default(), |sum, (_, part)| Some(add_g2(&sum, part.as_ref()?)));
     Ok((parts.into_iter().flat_map(|(inside, _)| inside).collect(), sum))
@@ -269,6 +252,7 @@ struct Set<F: Field> {
 /// The equation of one batch, evaluated over any range of its sets.
 struct BatchEquation<'a, F: Field> {
     pool: &'a Pool,
+    crossover: &'static Crossover,
     indices: Vec<usize>,
     groups: Vec<Range<usize>>,
     keys: Vec<Stored<F>>,
@@ -287,8 +271,14 @@ struct BatchEquation<'a, F: Field> {
 
 impl<'a, F: Field> BatchEquation<'a, F> {
     /// Hashes and weighs. There is a set.
-    fn new(pool: &'a Pool, control: &Control, messages: &[&[u8]], admitted: Admitted<F>) -> Result<Self, Error> {
+    fn new(
+        verifier: &'a Verifier<F>,
+        control: &Control,
+        messages: &[&[u8]],
+        admitted: Admitted<F>,
+    ) -> Result<Self, Error> {
         let Admitted { sets, signature } = admitted;
+        let (pool, crossover) = (&verifier.pool, verifier.crossover);
         let groups: Vec<Range<usize>> = sets
             .chunk_by(|a, b| a.message == b.message)
             .scan(0, |start, group| {
@@ -298,9 +288,10 @@ impl<'a, F: Field> BatchEquation<'a, F> {
             })
             .collect();
         let used: Vec<&[u8]> = groups.iter().map(|group| messages[sets[group.start].message]).collect();
-        let hashes = hashes(pool, control, &used)?;
+        let hashes = hashes(pool, crossover, control, &used)?;
         let mut equation = Self {
             pool,
+            crossover,
             indices: sets.iter().map(|set| set.index).collect(),
             keys: sets.iter().map(|set| set.key).collect(),
             signatures: sets.iter().map(|set| set.signature).collect(),
@@ -391,10 +382,10 @@ impl<'a, F: Field> BatchEquation<'a, F> {
     /// The product of the groups' Miller loops and one of blst's pairs.
     fn loops_with(&self, groups: Range<usize>, last: (G1, points::G2)) -> blst_fp12 {
         let (keys, hashes) = self.pairs(groups);
-        if keys.len() < LEAST_PAIRS {
+        if keys.len() < self.crossover.pairs {
             return miller_loop(affine_g1(&keys).into_iter().zip(affine_g2(&hashes)).chain([last]));
         }
-        let ranges = self.pool.ranges(keys.len(), LEAST_PAIRS);
+        let ranges = self.pool.ranges(keys.len(), self.crossover.pairs);
         let parts =
             self.pool.map(ranges.len(), |i| miller_product(&keys[ranges[i].clone()], &hashes[ranges[i].clone()]));
         parts.into_iter().fold(miller_loop([last].into_iter()), |product, part| product * part)
@@ -445,15 +436,21 @@ impl<F: Field> Equation for BatchEquation<'_, F> {
     }
 }
 
-fn hashes<F: Field>(pool: &Pool, control: &Control, messages: &[&[u8]]) -> Result<Vec<Stored<Fp2<F>>>, Error> {
-    if messages.len() < LEAST_HASHES {
-        let hashes: Vec<blst_p2> = messages.iter().map(|message| points::hash_to_g2(message)).collect();
-        return Ok(stored_g2(&points::affine_g2(&hashes)));
-    }
+fn hashes<F: Field>(
+    pool: &Pool,
+    crossover: &Crossover,
+    control: &Control,
+    messages: &[&[u8]],
+) -> Result<Vec<Stored<Fp2<F>>>, Error> {
     let ranges = pool.ranges(messages.len(), F::LANES);
     let parts = pool.try_map(ranges.len(), |i| {
         control.check()?;
-        Ok::<_, Error>(hash_to_g2(&messages[ranges[i].clone()]))
+        let messages = &messages[ranges[i].clone()];
+        if messages.len() >= crossover.hashes {
+            return Ok::<_, Error>(hash_to_g2(messages));
+        }
+        let hashes: Vec<blst_p2> = messages.iter().map(|message| points::hash_to_g2(message)).collect();
+        Ok(stored_g2(&points::affine_g2(&hashes)))
     })?;
     Ok(parts.into_iter().flatten().collect())
 }

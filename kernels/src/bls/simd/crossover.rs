@@ -1,0 +1,79 @@
+//! Where lanes begin to pay.
+//!
+//! Below these numbers of items a stage goes the scalar way, over blst. The numbers are where measured curves cross
+//! (`versus --curve`), by the processor's vector units: some processors have instructions on vectors twice as wide as
+//! their multipliers, so that a vector costs two passes. There the lanes lose to blst's scalar code wherever both do the
+//! same work, and win only where they do less of it.
+
+/// The fewest items that go into lanes, stage by stage.
+#[derive(Debug)]
+pub(super) struct Crossover {
+    /// Sets of a batch to be verified. Fewer are the `cpu` backend's as a whole.
+    pub(super) sets: usize,
+    /// Signatures to be decoded.
+    pub(super) decoded: usize,
+    /// Messages to be hashed.
+    pub(super) hashes: usize,
+    /// Signatures to be checked for the subgroup one by one.
+    pub(super) checks: usize,
+    /// Signatures to be checked by row sums instead: there are 18 of those for any number of points.
+    pub(super) rows: usize,
+    /// Pairs whose Miller loops are multiplied.
+    pub(super) pairs: usize,
+    /// Keys to be added, over all bitmaps of a call.
+    pub(super) keys: usize,
+    /// Signatures to be added.
+    pub(super) signatures: usize,
+}
+
+const NEVER: usize = usize::MAX;
+
+/// Multipliers as wide as the vectors.
+static WHOLE: Crossover =
+    Crossover { sets: 3, decoded: 3, hashes: 3, checks: 3, rows: 24, pairs: 6, keys: 24, signatures: 24 };
+
+/// Multipliers half as wide as the vectors.
+static HALVED: Crossover = Crossover {
+    sets: 6,
+    decoded: NEVER,
+    hashes: NEVER,
+    checks: NEVER,
+    rows: 24,
+    pairs: 32,
+    keys: NEVER,
+    signatures: NEVER,
+};
+
+impl Crossover {
+    /// Of this processor with 256-bit vectors.
+    pub(super) fn of_avx2() -> &'static Self {
+        if halves_vectors() { &HALVED } else { &WHOLE }
+    }
+
+    /// Of processors with 512-bit vectors: by count, as for whole vectors.
+    pub(super) fn of_ifma() -> &'static Self {
+        &WHOLE
+    }
+}
+
+/// Whether 256-bit operations take two passes: AMD's families 15h to 17h before Zen 2 (model 30h), and Hygon's copies (Agner
+/// Fog, "The microarchitecture of Intel, AMD and VIA CPUs", sections on Bulldozer and Zen).
+#[cfg(target_arch = "x86_64")]
+fn halves_vectors() -> bool {
+    use std::arch::x86_64::__cpuid;
+    let vendor = __cpuid(0);
+    let vendor: Vec<u8> = [vendor.ebx, vendor.edx, vendor.ecx].into_iter().flat_map(u32::to_le_bytes).collect();
+    let signature = __cpuid(1).eax;
+    let family = (signature >> 8 & 0xf) + (signature >> 20 & 0xff);
+    let model = (signature >> 4 & 0xf) | (signature >> 12 & 0xf0);
+    match &vendor[..] {
+        b"AuthenticAMD" => family < 0x17 || (family == 0x17 && model < 0x30),
+        b"HygonGenuine" => family == 0x18,
+        _ => false,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn halves_vectors() -> bool {
+    false
+}
