@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Everything CI checks, in the order of cheapness: format, lints, docs, tests, then the smoke run end to end.
+# Everything CI checks, in the order of cheapness: format, lints, docs, tests, IFMA instructions on an emulated CPU where
+# this one has none, then the smoke run end to end.
 # Usage: scripts/check.sh [--no-run]     needs: a Rust toolchain with rustfmt and clippy, a C compiler
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,8 +13,11 @@ step() { printf '\n== %s (%ss)\n' "$1" "$SECONDS"; }
 
 step "format";  cargo fmt --all --check
 step "lints";   cargo clippy --workspace --all-targets --locked -- -D warnings
+step "lints of the fuzz targets' door"
+cargo clippy -p shardmark-kernels --features fuzzing --locked -- -D warnings
 step "docs";    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 step "tests";   cargo test --locked
+step "IFMA";    scripts/emulate-ifma.sh
 if [ "${1:-}" != "--no-run" ]; then
   step "smoke run"
   out=$(mktemp -d)

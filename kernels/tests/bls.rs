@@ -10,7 +10,9 @@ mod hostile;
 #[path = "bls/vectors.rs"]
 mod vectors;
 
-use shardmark_kernels::backend::{BackendId, Control, Error, Kernel, Options, carries_invalid};
+use std::collections::BTreeSet;
+
+use shardmark_kernels::backend::{BackendId, Control, Error, Isa, Kernel, Options, carries_invalid};
 use shardmark_kernels::bls::verify_batch::SignerShape;
 use shardmark_kernels::bls::{AggregateKeys, AggregateSignatures, VerifyBatch, aggregate_keys, aggregate_signatures};
 use shardmark_kernels::bls::{verify_batch, verify_batch::Params};
@@ -20,17 +22,27 @@ const SEEDS: [u64; 3] = [0, 1, 7];
 
 /// Runs every backend and instruction set that this host has once, from bytes to output. They must agree.
 fn run<K: Kernel>(setup: &K::Setup, input: &K::Input) -> Result<K::Output, Error> {
-    run_with::<K>(setup, input, 1)
+    run_with::<K>(setup, input, 1, |_| true)
 }
 
-fn run_with<K: Kernel>(setup: &K::Setup, input: &K::Input, threads: usize) -> Result<K::Output, Error> {
+/// As [`run`], without the plain code that stands for vectors: it is too slow for large inputs.
+fn run_natively<K: Kernel>(setup: &K::Setup, input: &K::Input, threads: usize) -> Result<K::Output, Error> {
+    run_with::<K>(setup, input, threads, |isa| isa != Isa::Avx512IfmaEmulated)
+}
+
+fn run_with<K: Kernel>(
+    setup: &K::Setup,
+    input: &K::Input,
+    threads: usize,
+    wanted: impl Fn(Isa) -> bool,
+) -> Result<K::Output, Error> {
     let compute = |id, isa| {
         let backend = K::open(id, &Options { threads, isa, ..Options::default() }).ok()?;
         Some(backend.prepare(setup).and_then(|prepared| prepared.compute(input, &Control::default())))
     };
     let cpu = compute(BackendId::Cpu, None).unwrap();
     // The best instruction set is one of those that can be forced.
-    for isa in instruction_sets(BackendId::Simd).into_iter().flatten() {
+    for isa in instruction_sets(BackendId::Simd).into_iter().flatten().filter(|isa| wanted(*isa)) {
         if let Some(simd) = compute(BackendId::Simd, Some(isa)) {
             assert!(simd == cpu, "{} on simd ({isa}): {simd:?}, on cpu: {cpu:?}", K::NAME);
         }
@@ -77,7 +89,7 @@ fn votes(sets: u32, distinct_messages: u32, invalid: u32) -> Params {
 fn verify_batch_conforms_over_votes() {
     let mut shapes = Vec::new();
     for sets in [1, 2, 7, 8, 9, 33] {
-        for messages in [1, 2, sets / 2 + 1, sets].into_iter().filter(|&m| m <= sets) {
+        for messages in BTreeSet::from([1, 2, sets / 2 + 1, sets]).into_iter().filter(|&m| m <= sets) {
             shapes.push(votes(sets, messages, (sets + messages) % 2));
         }
     }
@@ -138,7 +150,7 @@ fn verify_batch_conforms_over_certificates() {
 #[test]
 fn verify_batch_conforms_around_chunk_borders() {
     let shapes = [votes(15, 15, 1), votes(16, 16, 1), votes(17, 17, 2), votes(48, 48, 1), votes(70, 65, 3)];
-    conformance::<VerifyBatch>(&shapes, &SEEDS);
+    conformance::<VerifyBatch>(&shapes, &SEEDS[..2]);
 }
 
 #[test]

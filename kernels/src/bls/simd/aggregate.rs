@@ -157,15 +157,29 @@ impl<F: Field> Session<AggregateSignatures> for SignatureSums<'_, F> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::field::Fp28;
+    use super::super::field::{Emulated, Fp28, Fp52};
     use super::*;
     use crate::backend::{Isa, Kernel, Options, generator};
     use crate::bls::cpu::Cpu;
     use crate::bls::material::Fault;
 
-    fn backends(threads: usize) -> (Simd<Fp28>, Cpu) {
-        let options = Options { threads, ..Options::default() };
-        (Simd::new(Isa::Avx2, &options).unwrap(), Cpu::open(&options).unwrap())
+    fn simd<F>(isa: Isa, threads: usize) -> Simd<F> {
+        Simd::new(isa, &Options { threads, ..Options::default() }).unwrap()
+    }
+
+    /// The output that lanes of 4, lanes of 8 and the scalar backend agree on.
+    fn agreed<K: Kernel>(setup: &K::Setup, input: &K::Input, threads: usize) -> K::Output
+    where
+        Simd<Fp28>: Backend<K>,
+        Simd<Fp52<Emulated>>: Backend<K>,
+        Cpu: Backend<K>,
+    {
+        let run =
+            |backend: &dyn Backend<K>| backend.prepare(setup).unwrap().compute(input, &Control::default()).unwrap();
+        let output = run(&Cpu::open(&Options { threads, ..Options::default() }).unwrap());
+        assert_eq!(run(&simd::<Fp28>(Isa::Avx2, threads)), output);
+        assert_eq!(run(&simd::<Fp52<Emulated>>(Isa::Avx512IfmaEmulated, threads)), output);
+        output
     }
 
     #[test]
@@ -201,12 +215,7 @@ mod tests {
             with(40, &[(39, stray), (38, stray)]),
         ];
         for threads in [1, 3] {
-            let (simd, cpu) = backends(threads);
-            let run = |backend: &dyn Backend<AggregateSignatures>| {
-                backend.prepare(&()).unwrap().compute(&input, &Control::default()).unwrap()
-            };
-            let got = run(&simd);
-            assert_eq!(got, run(&cpu));
+            let got = agreed::<AggregateSignatures>(&(), &input, threads);
             assert_eq!(got[4], Err(Refusal::NotInSubgroup));
             assert_eq!(got[5], Err(Refusal::BadEncoding));
             AggregateSignatures::check(&(), &input, &got).unwrap();
@@ -222,12 +231,7 @@ mod tests {
         input[4] = vec![1; 8];
         input[8][8] |= 0x80;
         for threads in [1, 3] {
-            let (simd, cpu) = backends(threads);
-            let run = |backend: &dyn Backend<AggregateKeys>| {
-                backend.prepare(&setup).unwrap().compute(&input, &Control::default()).unwrap()
-            };
-            let got = run(&simd);
-            assert_eq!(got, run(&cpu));
+            let got = agreed::<AggregateKeys>(&setup, &input, threads);
             assert_eq!(
                 [&got[2], &got[4], &got[8]].map(|refused| refused.unwrap_err()),
                 [Refusal::Empty, Refusal::BadSigners, Refusal::BadSigners]
@@ -243,7 +247,7 @@ mod tests {
         let input = AggregateKeys::generate(&params, &setup, 4, 0);
         let control = Control::default();
         control.cancel();
-        let prepared = Backend::<AggregateKeys>::prepare(&backends(1).0, &setup).unwrap();
+        let prepared = Backend::<AggregateKeys>::prepare(&simd::<Fp28>(Isa::Avx2, 1), &setup).unwrap();
         assert_eq!(prepared.compute(&input, &control).unwrap_err(), Error::Cancelled);
     }
 }

@@ -152,7 +152,7 @@ fn chunks(pool: &Pool, n: usize) -> Vec<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::field::Fp28;
+    use super::super::field::{Emulated, Fp28, Fp52};
     use super::*;
     use crate::backend::Kernel;
     use crate::bls::AggregateKeys;
@@ -161,15 +161,14 @@ mod tests {
     use crate::bls::signers::bitmap_of;
     use rand::Rng;
 
-    #[test]
-    fn masked_sums_are_blsts_for_any_mask_and_any_number_of_bitmaps() {
+    fn masked_sums_are_blsts<F: Field>(counts: &[usize]) {
         let encoded = material::committee(AggregateKeys::NAME, 130, 5);
         let mut rng = super::super::sums::tests::random(21);
         for threads in [1, 3] {
             let pool = Pool::new(threads).unwrap();
             for slots in [1, 2, 3, 9, 130] {
-                let committee = Committee::<Fp28>::prepare(&pool, Crossover::of_ifma(), &encoded[..slots]).unwrap();
-                for count in [0, 1, 2, 3, 4, 7, 70] {
+                let committee = Committee::<F>::prepare(&pool, Crossover::of_ifma(), &encoded[..slots]).unwrap();
+                for &count in counts {
                     let mut marked = |percent: u32| {
                         let draws: Vec<u32> = (0..slots).map(|_| rng.next_u32() % 100).collect();
                         bitmap_of(slots, |slot| slot == 0 || draws[slot] < percent)
@@ -190,7 +189,13 @@ mod tests {
         }
     }
 
-    fn keys(committee: &Committee<Fp28>, pool: &Pool, signers: &[&Signers]) -> Vec<G1> {
+    #[test]
+    fn masked_sums_are_blsts_for_any_mask_and_any_number_of_bitmaps() {
+        masked_sums_are_blsts::<Fp28>(&[0, 1, 2, 3, 4, 7, 70]);
+        masked_sums_are_blsts::<Fp52<Emulated>>(&[1, 7, 8, 9]);
+    }
+
+    fn keys<F: Field>(committee: &Committee<F>, pool: &Pool, signers: &[&Signers]) -> Vec<G1> {
         let keys = committee.keys(pool, &Control::default(), signers).unwrap();
         keys.iter().map(|key| key.map_or_else(G1::default, |key| super::super::convert::affine_g1(&[key])[0])).collect()
     }

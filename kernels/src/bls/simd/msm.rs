@@ -192,7 +192,7 @@ pub(super) fn combine<R: Ring<Scalar: Endomorphism>>(rows: &[Row<R>; ROWS]) -> P
 mod tests {
     use rand::Rng;
 
-    use super::super::field::{Fp2, Fp28};
+    use super::super::field::{Emulated, Fp2, Fp28, Fp52};
     use super::super::sums::tests::{Curve, at_rest, honest, hostile, multiply, plain_sum, point_of, random};
     use super::*;
 
@@ -248,11 +248,13 @@ mod tests {
     #[test]
     fn row_sums_of_keys_are_blsts() {
         rows_are_blsts::<Fp28>(&[0, 1, 3, 5, 40]);
+        rows_are_blsts::<Fp52<Emulated>>(&[0, 1, 9, 40]);
     }
 
     #[test]
     fn row_sums_of_signatures_are_blsts() {
         rows_are_blsts::<Fp2<Fp28>>(&[0, 1, 2, 9, 25]);
+        rows_are_blsts::<Fp2<Fp52<Emulated>>>(&[1, 9]);
     }
 
     #[test]
@@ -267,9 +269,9 @@ mod tests {
         }
     }
 
-    fn weighted_sums_are_blsts<R: Ring<Scalar: Curve + Endomorphism>>() {
+    fn weighted_sums_are_blsts<R: Ring<Scalar: Curve + Endomorphism>>(sizes: &[usize]) {
         let mut rng = random(13);
-        for n in [0, 1, 2, 7, 40] {
+        for &n in sizes {
             let points = honest::<R::Scalar>(&mut rng, n);
             let digits = digits(&mut rng, n);
             let half = |rows: std::ops::Range<usize>| {
@@ -285,8 +287,10 @@ mod tests {
 
     #[test]
     fn weighted_sums_are_blsts_with_one_eigenvalue_on_both_groups() {
-        weighted_sums_are_blsts::<Fp28>();
-        weighted_sums_are_blsts::<Fp2<Fp28>>();
+        weighted_sums_are_blsts::<Fp28>(&[0, 1, 2, 7, 40]);
+        weighted_sums_are_blsts::<Fp2<Fp28>>(&[0, 1, 2, 7, 40]);
+        weighted_sums_are_blsts::<Fp52<Emulated>>(&[1, 9]);
+        weighted_sums_are_blsts::<Fp2<Fp52<Emulated>>>(&[1, 9]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use rand::Rng;
 use rand_chacha::ChaCha20Rng;
 
 use super::super::convert::stored;
-use super::super::field::{Fp2, Fp28};
+use super::super::field::{Emulated, Fp2, Fp28, Fp52};
 use super::*;
 use crate::backend::generator;
 use crate::bls::points::{
@@ -163,11 +163,13 @@ fn sums_are_blsts<R: Ring<Scalar: Curve>>(lengths: impl Iterator<Item = usize>) 
 #[test]
 fn a_sum_of_keys_of_any_length_is_blsts() {
     sums_are_blsts::<Fp28>((0..70).chain([95, 96, 97, 127, 128, 129, 250, 300]));
+    sums_are_blsts::<Fp52<Emulated>>((0..20).chain([191, 192, 193, 300]));
 }
 
 #[test]
 fn a_sum_of_signatures_of_any_length_is_blsts() {
     sums_are_blsts::<Fp2<Fp28>>((0..20).chain([31, 32, 33, 96, 129, 250]));
+    sums_are_blsts::<Fp2<Fp52<Emulated>>>([1, 7, 8, 9, 17, 193, 250].into_iter());
 }
 
 fn hostile_sums_are_blsts<R: Ring<Scalar: Curve>>(rounds: u64) {
@@ -190,11 +192,13 @@ fn hostile_sums_are_blsts<R: Ring<Scalar: Curve>>(rounds: u64) {
 #[test]
 fn a_sum_of_hostile_points_of_the_curve_is_blsts() {
     hostile_sums_are_blsts::<Fp28>(3);
+    hostile_sums_are_blsts::<Fp52<Emulated>>(2);
 }
 
 #[test]
 fn a_sum_of_hostile_points_of_the_twist_is_blsts() {
     hostile_sums_are_blsts::<Fp2<Fp28>>(2);
+    hostile_sums_are_blsts::<Fp2<Fp52<Emulated>>>(1);
 }
 
 /// All the same point, and all pairs opposite at every height of the tree.
@@ -260,4 +264,6 @@ pub(in crate::bls::simd) fn point_of<R: Ring<Scalar: Curve>>(point: &Option<Stor
 fn sums_of_many_lists_are_blsts() {
     lists_are_blsts::<Fp28>(2);
     lists_are_blsts::<Fp2<Fp28>>(3);
+    lists_are_blsts::<Fp52<Emulated>>(4);
+    lists_are_blsts::<Fp2<Fp52<Emulated>>>(5);
 }
