@@ -164,7 +164,7 @@ mod tests {
     use crate::bls::material::Fault;
 
     fn simd<F>(isa: Isa, threads: usize) -> Simd<F> {
-        Simd::new(isa, &Options { threads, ..Options::default() }).unwrap()
+        Simd::new(isa, &Options { threads, isa: Some(isa), ..Options::default() }).unwrap()
     }
 
     /// The output that lanes of 4, lanes of 8 and the scalar backend agree on.

@@ -167,7 +167,7 @@ mod tests {
         for threads in [1, 3] {
             let pool = Pool::new(threads).unwrap();
             for slots in [1, 2, 3, 9, 130] {
-                let committee = Committee::<F>::prepare(&pool, Crossover::of_ifma(), &encoded[..slots]).unwrap();
+                let committee = Committee::<F>::prepare(&pool, Crossover::whole(), &encoded[..slots]).unwrap();
                 for &count in counts {
                     let mut marked = |percent: u32| {
                         let draws: Vec<u32> = (0..slots).map(|_| rng.next_u32() % 100).collect();
@@ -204,7 +204,7 @@ mod tests {
     fn the_same_key_in_every_slot_is_summed_right() {
         let pool = Pool::new(1).unwrap();
         let encoded = vec![material::committee(AggregateKeys::NAME, 1, 6)[0]; 40];
-        let committee = Committee::<Fp28>::prepare(&pool, Crossover::of_ifma(), &encoded).unwrap();
+        let committee = Committee::<Fp28>::prepare(&pool, Crossover::whole(), &encoded).unwrap();
         for marked in [1, 2, 20, 21, 39, 40] {
             let bitmap = bitmap_of(40, |slot| slot < marked);
             let want = (0..marked).fold(blst_p1::default(), |sum, _| add_g1(&sum, &jacobian_g1(&committee.keys[0])));
@@ -218,7 +218,7 @@ mod tests {
         let mut encoded = material::committee(AggregateKeys::NAME, 3, 7);
         encoded[1] = [0xff; PUBLIC_KEY_BYTES];
         let refused =
-            |encoded: &[_]| Committee::<Fp28>::prepare(&pool, Crossover::of_ifma(), encoded).err().unwrap().to_string();
+            |encoded: &[_]| Committee::<Fp28>::prepare(&pool, Crossover::whole(), encoded).err().unwrap().to_string();
         assert!(refused(&encoded).contains("key 1: bad point encoding"));
         assert!(refused(&[]).contains("no keys"));
     }

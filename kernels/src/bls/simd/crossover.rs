@@ -50,8 +50,8 @@ impl Crossover {
         if halves_vectors() { &HALVED } else { &WHOLE }
     }
 
-    /// Of processors with 512-bit vectors: by count, as for whole vectors.
-    pub(super) fn of_ifma() -> &'static Self {
+    /// Of processors whose multipliers are as wide as their vectors.
+    pub(super) fn whole() -> &'static Self {
         &WHOLE
     }
 }

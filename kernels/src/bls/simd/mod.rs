@@ -82,7 +82,7 @@ where
     if let Some(device) = options.device {
         return Err(Unavailable::Options(format!("the simd backend has no device {device}")));
     }
-    let ifma = Fp52::<Avx512>::available();
+    let ifma = cfg!(target_arch = "x86_64") && Fp52::<Avx512>::available();
     let best = if ifma { Isa::Avx512Ifma } else { Isa::Avx2 };
     match options.isa.unwrap_or(best) {
         Isa::Avx2 if cfg!(target_arch = "x86_64") && Fp28::available() => {
@@ -100,7 +100,9 @@ impl<F> Simd<F> {
     fn new(isa: Isa, options: &Options) -> Result<Self, Unavailable> {
         let pool = Pool::new(options.threads)?;
         let scalar = Cpu::over(pool.clone());
-        let crossover = if isa == Isa::Avx2 { Crossover::of_avx2() } else { Crossover::of_ifma() };
+        // Who asks for an instruction set gets its lanes, even where they do not pay.
+        let chosen = options.isa.is_none() && isa == Isa::Avx2;
+        let crossover = if chosen { Crossover::of_avx2() } else { Crossover::whole() };
         Ok(Self { pool, isa, crossover, scalar, lanes: PhantomData })
     }
 

@@ -28,6 +28,9 @@ pub(super) use quadratic::Fp2;
 pub(super) use radix28::Fp28;
 #[cfg(target_arch = "x86_64")]
 pub(super) use radix52::Avx512;
+/// There are no such instructions; the backend never opens on them.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) use radix52::Emulated as Avx512;
 pub(super) use radix52::{Emulated, Fp52};
 
 /// One bit a lane; bits past the last lane are clear.
