@@ -1,18 +1,26 @@
 #!/usr/bin/env python3
 """Splices the tables of committed results into README.md, between its markers.
 
-Usage: scripts/readme_tables.py FOLDER      needs: Python 3.8; FOLDER is one of reports/, with versus.jsonl and bundles
+Usage: scripts/readme_tables.py FOLDER..      needs: Python 3.8; each FOLDER is one of reports/, of one machine, with
+README.md, versus.jsonl and bundles
 """
 import json
 import pathlib
 import sys
 
-ROWS = [  # kernel, case, words in the peer's name
-    ("bls/verify-batch", "sets=128 messages=128", "verify_multiple"),
-    ("bls/verify-batch", "sets=250 messages=1", "verify_multiple"),
-    ("bls/verify-batch", "sets=250 messages=1", "one by one"),
-    ("bls/verify-batch", "sets=250 messages=1", "commonware"),
-    ("secp256k1/recover", "batch=1000", "libsecp256k1"),
+ROWS = [  # backend, kernel, case, words in the peer's name
+    ("cpu", "bls/verify-batch", "sets=128 messages=128", "verify_multiple"),
+    ("cpu", "bls/verify-batch", "sets=250 messages=1", "verify_multiple"),
+    ("cpu", "bls/verify-batch", "sets=250 messages=1", "one by one"),
+    ("cpu", "bls/verify-batch", "sets=250 messages=1", "commonware"),
+    ("simd", "bls/verify-batch", "sets=128 messages=128", "verify_multiple"),
+    ("simd", "bls/verify-batch", "sets=250 messages=1 bad=0 from=points", "verify_multiple"),
+    ("simd", "bls/verify-batch", "sets=250 messages=1 bad=0 from=points", "commonware"),
+    ("simd", "bls/verify-batch", "sets=250 messages=1 bad=0 from=points", "shardmark cpu"),
+    ("simd", "bls/verify-batch", "sets=250 messages=1 bad=1 from=points", "one by one"),
+    ("simd", "bls/layers", "fp isa=avx2 mul", "blst_fp_mul"),
+    ("simd", "bls/layers", "hash to G2 isa=avx2 n=128", "blst_hash_to_g2"),
+    ("cpu", "secp256k1/recover", "batch=1000", "libsecp256k1"),
 ]
 RUNS = ["local-4", "local-16", "local-250", "opaque-4"]
 
@@ -23,22 +31,27 @@ def ms(ns):
 
 def versus(folder):
     rows = [json.loads(line) for line in (folder / "versus.jsonl").read_text().splitlines()]
-    lines = ["| kernel | case | against | ours / peer, an item | ratio [p10, p90] |", "| --- | --- | --- | --: | --: |"]
-    for kernel, case, words in ROWS:
+    lines = ["| kernel, backend | case | against | ours / peer, an item | ratio [p10, p90] |", "| --- | --- | --- | --: | --: |"]
+    for backend, kernel, case, words in ROWS:
+        if not any(row["backend"] == backend for row in rows):
+            continue
         for row in rows:
-            if row["kernel"] == kernel and row["case"].startswith(case) and words in row["peer"]:
+            if (row["backend"], row["kernel"]) == (backend, kernel) and row["case"].startswith(case) and words in row["peer"]:
                 times = f"{row['ours_ns'] / 1e3:,.1f} / {row['peer_ns'] / 1e3:,.1f} µs"
                 ratio = f"{row['ratio']:.2f}x [{row['ratio_p10']:.2f}, {row['ratio_p90']:.2f}]"
-                lines.append(f"| `{kernel}` | {row['case']} | {row['peer']} | {times} | {ratio} |")
+                lines.append(f"| `{kernel}`, {backend} | {row['case']} | {row['peer']} | {times} | {ratio} |")
                 break
         else:
-            sys.exit(f"error: {folder / 'versus.jsonl'} has no row {kernel} {case} against {words}")
+            sys.exit(f"error: {folder / 'versus.jsonl'} has no row {kernel} {case} on {backend} against {words}")
     return lines
 
 
 def runs(folder):
-    lines = ["| run | transactions final | blocks, view changes | finality p50 / p99 | block finality p50 |", "| --- | --: | --: | --: | --: |"]
-    for name in RUNS:
+    names = [name for name in RUNS if (folder / name).is_dir()]
+    if not names:
+        return []
+    lines = ["", "| run | transactions final | blocks, view changes | finality p50 / p99 | block finality p50 |", "| --- | --: | --: | --: | --: |"]
+    for name in names:
         summary = json.loads((folder / name / "summary.json").read_text())
         transactions, blocks = summary["transactions"], summary["blocks"]
         finality, block = summary["finality_ns"], summary["block_finality_ns"]
@@ -49,17 +62,22 @@ def runs(folder):
     return lines
 
 
+def section(folder):
+    title = (folder / "README.md").read_text().splitlines()[0].lstrip("# ")
+    return [f"[{title}]({folder})", "", *versus(folder), *runs(folder), ""]
+
+
 def main():
-    if len(sys.argv) != 2:
+    folders = [pathlib.Path(name) for name in sys.argv[1:]]
+    if not folders:
         sys.exit(__doc__)
-    folder = pathlib.Path(sys.argv[1])
     readme = pathlib.Path(__file__).resolve().parent.parent / "README.md"
     text = readme.read_text()
     begin, end = "<!-- results: begin -->\n", "<!-- results: end -->"
     head, rest = text.split(begin)
     tail = rest.split(end)[1]
-    command = f"scripts/readme_tables.py {folder}"
-    body = "\n".join([*versus(folder), "", *runs(folder), "", f"From [{folder}]({folder}), spliced in by `{command}`.", ""])
+    command = " ".join(["scripts/readme_tables.py", *map(str, folders)])
+    body = "\n".join([*(line for folder in folders for line in section(folder)), f"Spliced in by `{command}`.", ""])
     readme.write_text(head + begin + body + end + tail)
 
 

@@ -34,6 +34,17 @@ pub(super) trait Equation: Sync {
     fn pool(&self) -> &Pool;
 }
 
+/// The ranges of neighbours with one message.
+pub(super) fn groups<T>(sets: &[T], message: impl Fn(&T) -> usize) -> Vec<Range<usize>> {
+    let groups = sets.chunk_by(|a, b| message(a) == message(b));
+    let ranges = groups.scan(0, |start, group| {
+        let range = *start..*start + group.len();
+        *start = range.end;
+        Some(range)
+    });
+    ranges.collect()
+}
+
 /// One search.
 pub(super) struct Bisection<'a, E> {
     equation: &'a E,

@@ -4,6 +4,8 @@
 //! bad set is found and no good one is blamed (`README.md`, Soundness). Keys are resident: a set names its signers by
 //! slot, or by bitmap as a quorum certificate does.
 
+use std::collections::HashMap;
+
 use blst::BLST_ERROR;
 use blst::blst_scalar;
 use blst::min_pk::{PublicKey, Signature};
@@ -192,6 +194,34 @@ impl Kernel for VerifyBatch {
             BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
         }
     }
+}
+
+impl Input {
+    /// The distinct messages by first appearance, and for each message of the input its place among those.
+    pub(super) fn distinct_messages(&self) -> (Vec<&[u8]>, Vec<usize>) {
+        let mut distinct: Vec<&[u8]> = Vec::new();
+        let mut index = HashMap::new();
+        let place = |message| {
+            *index.entry(message).or_insert_with(|| {
+                distinct.push(message);
+                distinct.len() - 1
+            })
+        };
+        let by_reference = self.messages.iter().map(Vec::as_slice).map(place).collect();
+        (distinct, by_reference)
+    }
+}
+
+/// The place of the message that a set names.
+///
+/// # Errors
+///
+/// [`Error::InvalidInput`] if there is no such message.
+pub(super) fn resolve(by_reference: &[usize], set: usize, message: u32) -> Result<usize, Error> {
+    by_reference
+        .get(message as usize)
+        .copied()
+        .ok_or_else(|| Error::InvalidInput(format!("set {set} names message {message} of {}", by_reference.len())))
 }
 
 /// What is drawn for one set before anything is signed.

@@ -11,7 +11,6 @@
 //! blst's own `verify_multiple_aggregate_signatures`: one Miller loop a message instead of one a set, Pippenger instead
 //! of one multiplication a signature, one inversion for all conversions to affine.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use blst::{blst_fp12, blst_p1, blst_p2};
@@ -21,12 +20,12 @@ use super::Cpu;
 use super::aggregate::executed;
 use super::committee::Committee;
 use crate::backend::{Backend, Control, Description, Error, Prepared, Session};
-use crate::bls::bisect::{Bisection, Equation};
+use crate::bls::bisect::{Bisection, Equation, groups};
 use crate::bls::points::{
     G1, G2, add_g1, add_g2, affine_g1, affine_g2, decode_g2, hash_to_g2, in_g2, is_infinite_g1, is_infinite_g2,
     miller_loop, negated_generator, weighted_sum_g1, weighted_sum_g2,
 };
-use crate::bls::verify_batch::{Input, Output, Setup};
+use crate::bls::verify_batch::{Input, Output, Setup, resolve};
 use crate::bls::{Refusal, Signers, VerifyBatch};
 use crate::pool::Pool;
 
@@ -65,24 +64,10 @@ struct Candidate<'a> {
 
 impl Prepared<VerifyBatch> for Verifier {
     fn load<'a>(&'a self, input: &'a Input) -> Result<Box<dyn Session<VerifyBatch> + 'a>, Error> {
-        let mut messages: Vec<&[u8]> = Vec::new();
-        let mut index = HashMap::new();
-        let by_reference: Vec<usize> = input
-            .messages
-            .iter()
-            .map(|message| {
-                *index.entry(&message[..]).or_insert_with(|| {
-                    messages.push(message);
-                    messages.len() - 1
-                })
-            })
-            .collect();
+        let (messages, by_reference) = input.distinct_messages();
         let candidates = self.pool.try_map(input.sets.len(), |i| {
             let set = &input.sets[i];
-            let message = *by_reference.get(set.message as usize).ok_or_else(|| {
-                let known = by_reference.len();
-                Error::InvalidInput(format!("set {i} names message {} of {known}", set.message))
-            })?;
+            let message = resolve(&by_reference, i, set.message)?;
             let candidate = set.signers.check(self.committee.slots()).and_then(|()| decode_g2(&set.signature));
             Ok(candidate.map(|signature| Candidate { signers: &set.signers, message, signature }))
         })?;
@@ -185,14 +170,7 @@ impl<'a> BatchEquation<'a> {
     /// Hashes, draws the weights and computes the Miller loops of all messages. `sets` is ordered by message and not
     /// empty.
     fn new(pool: &'a Pool, control: &Control, messages: &[&[u8]], sets: Vec<Set>) -> Result<Self, Error> {
-        let groups: Vec<Range<usize>> = sets
-            .chunk_by(|a, b| a.message == b.message)
-            .scan(0, |start, group| {
-                let range = *start..*start + group.len();
-                *start = range.end;
-                Some(range)
-            })
-            .collect();
+        let groups = groups(&sets, |set| set.message);
         let hashes = pool.try_map(groups.len(), |group| {
             control.check()?;
             Ok::<_, Error>(hash_to_g2(messages[sets[groups[group].start].message]))

@@ -5,6 +5,8 @@
 //! their multipliers, so that a vector costs two passes. There the lanes lose to blst's scalar code wherever both do the
 //! same work, and win only where they do less of it.
 
+use super::msm::ROWS;
+
 /// The fewest items that go into lanes, stage by stage.
 #[derive(Debug)]
 pub(super) struct Crossover {
@@ -45,6 +47,13 @@ static HALVED: Crossover = Crossover {
 };
 
 impl Crossover {
+    /// Whether a batch of so many sets and messages leaves a stage of verification to the scalar way.
+    pub(super) fn leaves(&self, sets: usize, messages: usize) -> bool {
+        // Row sums are points checked as any others.
+        let checked = if sets < self.rows { sets } else { ROWS };
+        checked < self.checks || messages < self.hashes || messages < self.pairs
+    }
+
     /// Of this processor with 256-bit vectors.
     pub(super) fn of_avx2() -> &'static Self {
         if halves_vectors() { &HALVED } else { &WHOLE }

@@ -10,7 +10,6 @@
 //!
 //! A stage with too few items goes the scalar way, and a small batch as a whole is the `cpu` backend's: `crossover`.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -28,10 +27,10 @@ use super::msm::{Digits, combine, draw, row_sums};
 use super::multiply::multiply_g1;
 use super::signatures::{decode_g2, in_g2, rows_in_g2};
 use crate::backend::{Backend, Control, Description, Error, Prepared, Session};
-use crate::bls::bisect::{Bisection, Equation};
+use crate::bls::bisect::{Bisection, Equation, groups};
 use crate::bls::cpu::executed;
 use crate::bls::points::{self, G1, add_g1, add_g2, is_infinite_g1, miller_loop, negated_generator};
-use crate::bls::verify_batch::{Input, Output, Setup};
+use crate::bls::verify_batch::{Input, Output, Setup, resolve};
 use crate::bls::{Refusal, Signers, VerifyBatch};
 use crate::pool::Pool;
 
@@ -76,26 +75,12 @@ impl<F: Field> Prepared<VerifyBatch> for Verifier<F> {
         if input.sets.len() < self.crossover.sets {
             return Ok(Box::new(Small(self.scalar.load(input)?)));
         }
-        let mut messages: Vec<&[u8]> = Vec::new();
-        let mut index = HashMap::new();
-        let by_reference: Vec<usize> = input
-            .messages
-            .iter()
-            .map(|message| {
-                *index.entry(&message[..]).or_insert_with(|| {
-                    messages.push(message);
-                    messages.len() - 1
-                })
-            })
-            .collect();
+        let (messages, by_reference) = input.distinct_messages();
         let encoded: Vec<_> = input.sets.iter().map(|set| &set.signature).collect();
         let decoded = decode_g2::<F>(&self.pool, self.crossover, &encoded);
         let mut candidates = Vec::with_capacity(encoded.len());
         for (i, (set, signature)) in input.sets.iter().zip(decoded).enumerate() {
-            let message = *by_reference.get(set.message as usize).ok_or_else(|| {
-                let known = by_reference.len();
-                Error::InvalidInput(format!("set {i} names message {} of {known}", set.message))
-            })?;
+            let message = resolve(&by_reference, i, set.message)?;
             let known = set.signers.check(self.committee.slots()).and(signature);
             candidates.push(known.map(|signature| Candidate { signers: &set.signers, message, signature }));
         }
@@ -137,7 +122,7 @@ impl<F: Field> Session<VerifyBatch> for Batch<'_, F> {
         self.scalar_stages = false;
         if !admitted.sets.is_empty() {
             let equation = BatchEquation::new(self.verifier, control, &self.messages, admitted)?;
-            self.scalar_stages = equation.groups.len() < self.verifier.crossover.pairs;
+            self.scalar_stages = self.verifier.crossover.leaves(equation.indices.len(), equation.groups.len());
             for set in Bisection::new(&equation, control).bad_sets()? {
                 verdicts[set] = Err(Refusal::Invalid);
             }
@@ -147,7 +132,7 @@ impl<F: Field> Session<VerifyBatch> for Batch<'_, F> {
     }
 
     fn path(&self) -> Option<&'static str> {
-        Some(if self.scalar_stages { "lanes, pairing scalar" } else { "lanes" })
+        Some(if self.scalar_stages { "lanes, some stages scalar" } else { "lanes" })
     }
 
     fn output(&mut self) -> Result<Output, Error> {
@@ -279,14 +264,7 @@ impl<'a, F: Field> BatchEquation<'a, F> {
     ) -> Result<Self, Error> {
         let Admitted { sets, signature } = admitted;
         let (pool, crossover) = (&verifier.pool, verifier.crossover);
-        let groups: Vec<Range<usize>> = sets
-            .chunk_by(|a, b| a.message == b.message)
-            .scan(0, |start, group| {
-                let range = *start..*start + group.len();
-                *start = range.end;
-                Some(range)
-            })
-            .collect();
+        let groups = groups(&sets, |set| set.message);
         let used: Vec<&[u8]> = groups.iter().map(|group| messages[sets[group.start].message]).collect();
         let hashes = hashes(pool, crossover, control, &used)?;
         let mut equation = Self {
