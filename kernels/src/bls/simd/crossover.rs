@@ -36,7 +36,7 @@ static WHOLE: Crossover =
 
 /// Multipliers half as wide as the vectors.
 static HALVED: Crossover = Crossover {
-    sets: 6,
+    sets: 24,
     decoded: NEVER,
     hashes: NEVER,
     checks: NEVER,
