@@ -47,7 +47,7 @@ def versus(folder):
 
 
 def runs(folder):
-    names = [name for name in RUNS if (folder / name).is_dir()]
+    names = [name for name in RUNS if (folder / name / "summary.json").is_file()]
     if not names:
         return []
     lines = ["", "| run | transactions final | blocks, view changes | finality p50 / p99 | block finality p50 |", "| --- | --: | --: | --: | --: |"]
