@@ -50,10 +50,11 @@ fn aggregate_keys(table: &mut Table, committee: u32, absent_percent: u32) -> Res
     let ours = Ours::<AggregateKeys>::open(table.backend, &setup)?;
     let want = ours.checked(&setup, &input)?;
     let mut session = ours.load(&input)?;
+    let path = session.path();
     let keys = setup.keys.iter().map(|bytes| PublicKey::key_validate(bytes));
     let keys = Committee::new(keys.collect::<Result<_, _>>().map_err(|e| format!("{e:?}"))?);
     let items = AggregateKeys::work(&params).items;
-    let case = Case { kernel: AggregateKeys::NAME, name: &name, items, ours: &ours.description, path: None };
+    let case = Case { kernel: AggregateKeys::NAME, name: &name, items, ours: &ours.description, path };
     let resident =
         "from bitmaps to compressed sums, keys validated and resident, ours with their total; an item is a bitmap";
     for peer in peers {
@@ -128,6 +129,7 @@ fn aggregate_signatures(table: &mut Table, signatures: u32, from_bytes: bool) ->
     let ours = Ours::<AggregateSignatures>::open(table.backend, &())?;
     let want = ours.checked(&(), &input)?;
     let mut session = ours.load(&input)?;
+    let path = session.path();
     let mut our_points = || session.output().as_ref() == Some(&want);
     let mut our_bytes = || ours.compute(&input).as_ref() == Some(&want);
 
@@ -142,7 +144,7 @@ fn aggregate_signatures(table: &mut Table, signatures: u32, from_bytes: bool) ->
 
     // As everywhere, an item is what the kernel counts.
     let items = AggregateSignatures::work(&params).items;
-    let case = Case { kernel: AggregateSignatures::NAME, name: &name, items, ours: &ours.description, path: None };
+    let case = Case { kernel: AggregateSignatures::NAME, name: &name, items, ours: &ours.description, path };
     let decoding = if from_bytes { "signatures from compressed bytes" } else { "signatures decoded before" };
     let timed = format!("{decoding}, subgroup checks, sum and its compressed encoding inside");
     for peer in peers {

@@ -62,6 +62,11 @@ impl<F: Field> Session<AggregateKeys> for KeySums<'_, F> {
         Ok(())
     }
 
+    fn path(&self) -> Option<&'static str> {
+        let bitmaps: Vec<&[u8]> = self.bitmaps.iter().filter_map(|bitmap| bitmap.ok()).collect();
+        Some(self.summer.committee.path(&bitmaps))
+    }
+
     fn output(&mut self) -> Result<aggregate_keys::Output, Error> {
         let mut points = affine_g1(executed(self.sums.as_ref())?).into_iter();
         Ok(self.bitmaps.iter().map(|bitmap| bitmap.map(|_| encode_g1(&points.next().unwrap_or_default()))).collect())
@@ -146,6 +151,11 @@ impl<F: Field> Session<AggregateSignatures> for SignatureSums<'_, F> {
         let sums = self.pool.try_map(self.groups.len(), |i| self.sum(&self.groups[i], control))?;
         self.sums = Some(sums);
         Ok(())
+    }
+
+    fn path(&self) -> Option<&'static str> {
+        let largest = self.groups.iter().map(|group| group.points.len()).max().unwrap_or_default();
+        Some(self.crossover.path_of_sum(largest))
     }
 
     fn output(&mut self) -> Result<aggregate_signatures::Output, Error> {

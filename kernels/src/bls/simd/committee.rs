@@ -98,6 +98,12 @@ impl<F: Field> Committee<F> {
         Ok(sums.into_iter().flatten().collect())
     }
 
+    /// Which way [`Committee::sums`] goes for these bitmaps.
+    pub(super) fn path(&self, bitmaps: &[&[u8]]) -> &'static str {
+        let terms: usize = bitmaps.iter().map(|bitmap| Mask::new(bitmap, self.slots()).terms).sum();
+        if terms < self.crossover.keys { "scalar" } else { "lanes" }
+    }
+
     fn masked_sums(&self, bitmaps: &[&[u8]]) -> Vec<blst_p1> {
         let masks: Vec<Mask<'_>> = bitmaps.iter().map(|bitmap| Mask::new(bitmap, self.slots())).collect();
         if masks.iter().map(|mask| mask.terms).sum::<usize>() < self.crossover.keys {

@@ -54,6 +54,17 @@ impl Crossover {
         checked < self.checks || messages < self.hashes || messages < self.pairs
     }
 
+    /// Which way a group of so many signatures is checked and added.
+    pub(super) fn path_of_sum(&self, signatures: usize) -> &'static str {
+        let (by_rows, added) = (signatures >= self.rows, signatures >= self.signatures);
+        let checked = if by_rows { ROWS } else { signatures } >= self.checks;
+        match (by_rows || checked || added, checked && added) {
+            (_, true) => "lanes",
+            (true, false) => "lanes, some stages scalar",
+            (false, false) => "scalar",
+        }
+    }
+
     /// Of this processor with 256-bit vectors.
     pub(super) fn of_avx2() -> &'static Self {
         if halves_vectors() { &HALVED } else { &WHOLE }
@@ -85,4 +96,16 @@ fn halves_vectors() -> bool {
 #[cfg(not(target_arch = "x86_64"))]
 fn halves_vectors() -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_what_runs() {
+        assert_eq!([2, 16, 250].map(|n| HALVED.path_of_sum(n)), ["scalar", "scalar", "lanes, some stages scalar"]);
+        assert_eq!([2, 16, 250].map(|n| WHOLE.path_of_sum(n)), ["scalar", "lanes, some stages scalar", "lanes"]);
+        assert!(WHOLE.leaves(250, 1) && !WHOLE.leaves(250, 250) && HALVED.leaves(250, 250));
+    }
 }

@@ -107,7 +107,7 @@ impl<F> Simd<F> {
     }
 
     fn describe(&self) -> Description {
-        let path = format!("lanes ({})", self.isa);
+        let path = format!("lanes ({}) where they pay, else scalar", self.isa);
         Description { backend: BackendId::Simd, path, ..self.scalar.describe() }
     }
 }
