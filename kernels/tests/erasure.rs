@@ -13,6 +13,9 @@ use shardmark_kernels::erasure::{
     Backends, Chunks, Code, Encode, EncodeParams, Plan, Reconstruct, ReconstructParams, Refusal, Shape,
 };
 
+#[path = "erasure/fft.rs"]
+mod fft;
+
 const CODE: Code = Code::RsVandermonde;
 const SHAPES: [(u16, u16); 6] = [(1, 1), (2, 1), (10, 4), (32, 32), (85, 171), (128, 128)];
 const CHUNK_BYTES: [usize; 6] = [1, 2, 63, 64, 65, 1024];
