@@ -58,10 +58,9 @@ impl Field {
         let mut log: Vec<u16> = polynomials.iter().map(|p| log_of_polynomial[usize::from(*p)]).collect();
         log[0] = (order - 1) as u16;
         let mut exp = vec![0; 2 * (order - 1)];
-        for x in 1..order {
-            let at = usize::from(log[x]);
-            exp[at] = x as u16;
-            exp[at + order - 1] = x as u16;
+        for (x, &at) in (0..).zip(&log).skip(1) {
+            exp[usize::from(at)] = x;
+            exp[usize::from(at) + order - 1] = x;
         }
         Self { bits, log, exp, spectra: Default::default() }
     }
