@@ -14,6 +14,8 @@ mod pattern;
 pub mod plan;
 mod points;
 pub mod reconstruct;
+#[allow(dead_code)]
+mod simd;
 
 use std::fmt;
 
