@@ -58,7 +58,7 @@ impl Field {
         let mut log: Vec<u16> = polynomials.iter().map(|p| log_of_polynomial[usize::from(*p)]).collect();
         log[0] = (order - 1) as u16;
         let mut exp = vec![0; 2 * (order - 1)];
-        for (x, &at) in (0..).zip(&log).skip(1) {
+        for (x, &at) in (0..=u16::MAX).zip(&log).skip(1) {
             exp[usize::from(at)] = x;
             exp[usize::from(at) + order - 1] = x;
         }
