@@ -6,3 +6,5 @@
 
 #[allow(dead_code)]
 mod vectors;
+#[allow(dead_code)]
+mod fft16;
