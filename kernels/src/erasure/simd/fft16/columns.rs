@@ -78,15 +78,15 @@ impl Block {
 pub(super) struct Source<'a> {
     rows: &'a [&'a [u8]],
     places: &'a [Place],
-    /// Of the next column, to be prefetched.
-    next: &'a [Place],
+    /// How far on the next column lies.
+    next: usize,
 }
 
 /// One column of rows that are written.
 pub(super) struct Sink<'a, 'b> {
     rows: &'a mut [&'b mut [u8]],
     places: &'a [Place],
-    next: &'a [Place],
+    next: usize,
 }
 
 /// The columns of rows of one length.
@@ -120,12 +120,16 @@ impl Columns {
         &self.places[start..(start + self.width).min(self.places.len())]
     }
 
+    fn next(&self) -> usize {
+        self.width * COLUMN
+    }
+
     pub(super) fn source<'a>(&'a self, column: usize, rows: &'a [&'a [u8]]) -> Source<'a> {
-        Source { rows, places: self.places(column), next: self.places(column + 1) }
+        Source { rows, places: self.places(column), next: self.next() }
     }
 
     pub(super) fn sink<'a, 'b>(&'a self, column: usize, rows: &'a mut [&'b mut [u8]]) -> Sink<'a, 'b> {
-        Sink { rows, places: self.places(column), next: self.places(column + 1) }
+        Sink { rows, places: self.places(column), next: self.next() }
     }
 
     /// Whether all rows have the length that places were made for.
@@ -146,25 +150,25 @@ impl Source<'_> {
         row_bytes: usize,
         buffer: &mut [u8],
     ) {
-        let rows = block.rows(at, buffer.len() / row_bytes);
-        if rows.len() * row_bytes < buffer.len() {
+        let count = buffer.len() / row_bytes;
+        let rows = block.rows(at, count);
+        if rows.len() < count {
             buffer.fill(0);
         }
+        assert!(self.places.len() * 2 * V::WIDTH <= row_bytes);
         for row in rows {
             let from = self.rows[row.chunk].as_ptr();
-            let mut to = buffer[(row.at - at) * row_bytes..][..row_bytes].as_mut_ptr();
             let factor = tower.constant(row.factor);
-            for place in self.places {
-                // SAFETY: a place lies in the row, and there are no more of them than fit a row of the buffer.
-                unsafe {
+            // SAFETY: the block has so many rows from `at` on; a place lies in the row, and all of them fit the buffer's.
+            unsafe {
+                let mut to = buffer.as_mut_ptr().add((row.at - at) * row_bytes);
+                for place in self.places {
                     let pair = [v.load(from.add(place.low)), v.load(from.add(place.high))];
+                    v.prefetch(from.wrapping_add(place.high + self.next));
                     let pair = tower.convert(v, pair);
                     tower::store(v, to, if SCALED { tower::multiply(v, factor, pair) } else { pair });
                     to = to.add(2 * V::WIDTH);
                 }
-            }
-            for place in self.next {
-                v.prefetch(from.wrapping_add(place.high + V::WIDTH - 1));
             }
         }
     }
@@ -182,23 +186,23 @@ impl Sink<'_, '_> {
         row_bytes: usize,
         buffer: &[u8],
     ) {
-        for row in block.rows(at, buffer.len() / row_bytes) {
+        let rows = block.rows(at, buffer.len() / row_bytes);
+        assert!(self.places.len() * 2 * V::WIDTH <= row_bytes);
+        for row in rows {
             let to = self.rows[row.chunk].as_mut_ptr();
-            let mut from = buffer[(row.at - at) * row_bytes..][..row_bytes].as_ptr();
             let factor = tower.constant(row.factor);
-            for place in self.places {
-                // SAFETY: a place lies in the row, and there are no more of them than fit a row of the buffer.
-                unsafe {
+            // SAFETY: the block has so many rows from `at` on; a place lies in the row, and all of them fit the buffer's.
+            unsafe {
+                let mut from = buffer.as_ptr().add((row.at - at) * row_bytes);
+                for place in self.places {
                     let pair = tower::load(v, from);
                     let pair = if SCALED { tower::multiply(v, factor, pair) } else { pair };
                     let [low, high] = tower.convert_back(v, pair);
                     v.store(to.add(place.high), high);
                     v.store(to.add(place.low), low);
+                    v.prefetch(to.wrapping_add(place.high + self.next));
                     from = from.add(2 * V::WIDTH);
                 }
-            }
-            for place in self.next {
-                v.prefetch(to.wrapping_add(place.high + V::WIDTH - 1));
             }
         }
     }

@@ -26,7 +26,7 @@ use crate::erasure::coder::{COLUMN, Coder, Erasures, Restore};
 use crate::erasure::points::{Class, Points};
 
 /// Most places of a column: 64 bytes of a row with 32-byte vectors.
-const PLACES: usize = 1;
+const PLACES: usize = 2;
 
 /// What lives across calls: tables, which rows are where, and buffers.
 pub(in crate::erasure) struct Fft16<V: Vectors> {
