@@ -61,8 +61,12 @@ impl Block {
         Self::new(first, size, chunks.map(|chunk| Row { at: at + chunk - start, chunk, factor: 1 }).collect())
     }
 
+    /// How many of the rows lie before each place from `at` to `at + count`.
+    pub(super) fn before(&self, at: usize, count: usize) -> &[u32] {
+        &self.before[at..=at + count]
+    }
+
     /// Whether there are rows in `at..at + count`.
-    #[inline(always)]
     pub(super) fn any(&self, at: usize, count: usize) -> bool {
         self.before[at] != self.before[at + count]
     }
