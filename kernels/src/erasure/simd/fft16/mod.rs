@@ -25,8 +25,11 @@ use crate::backend::Error;
 use crate::erasure::coder::{COLUMN, Coder, Erasures, Restore};
 use crate::erasure::points::{Class, Points};
 
-/// Most places of a column: 64 bytes of a row with 32-byte vectors.
-const PLACES: usize = 2;
+/// Bytes of a block's column: two of them and the lines of rows they come from and go to share the second-level cache.
+const COLUMN_BYTES: usize = 128 << 10;
+
+/// Most 64-byte lines of a row in a column.
+const MOST_LINES: usize = 8;
 
 /// What lives across calls: tables, which rows are where, and buffers.
 pub(in crate::erasure) struct Fft16<V: Vectors> {
@@ -61,8 +64,10 @@ impl<V: Vectors> Fft16<V> {
         Self { v, points, tower: Tower::new(points.field), data, parity, scratch: Scratch::default() }
     }
 
-    fn columns(&self, len: usize) -> Columns {
-        Columns::new::<V>(len, PLACES * (COLUMN / 2 / V::WIDTH))
+    /// `block` rows share a buffer.
+    fn columns(&self, len: usize, block: usize) -> Columns {
+        let lines = (COLUMN_BYTES / COLUMN / block).clamp(1, MOST_LINES);
+        Columns::new::<V>(len, lines * (COLUMN / 2 / V::WIDTH))
     }
 
     fn transform(&self, row_bytes: usize) -> Transform<'_, V> {
@@ -72,7 +77,7 @@ impl<V: Vectors> Fft16<V> {
     /// Rows of at least [`COLUMN`] bytes.
     fn encode_long(&self, data: &[&[u8]], parity: &mut [&mut [u8]]) {
         let Points { block, k, class, .. } = self.points;
-        let columns = self.columns(parity.first().map_or(0, |row| row.len()));
+        let columns = self.columns(parity.first().map_or(0, |row| row.len()), block);
         assert!(data.len() == k && parity.len() == self.points.m);
         assert!(columns.fit(data.iter().map(|row| row.len())) && columns.fit(parity.iter().map(|row| row.len())));
         let transform = self.transform(columns.row_bytes::<V>());

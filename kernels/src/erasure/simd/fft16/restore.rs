@@ -89,7 +89,11 @@ impl<V: Vectors> Restore for Solved<'_, V> {
 
 impl<V: Vectors> Solved<'_, V> {
     fn restore_long(&self, used: &[&[u8]], missing: &mut [&mut [u8]]) {
-        let columns = self.coder.columns(missing.first().map_or(0, |row| row.len()));
+        let block = match &self.way {
+            Way::Matrix(..) => self.used,
+            Way::Transforms(plan) => plan.block,
+        };
+        let columns = self.coder.columns(missing.first().map_or(0, |row| row.len()), block);
         assert!(used.len() == self.used && missing.len() == self.missing);
         assert!(columns.fit(used.iter().map(|row| row.len())) && columns.fit(missing.iter().map(|row| row.len())));
         match &self.way {
