@@ -3,9 +3,12 @@
 //! | module | what |
 //! |---|---|
 //! | `matrix` | products of a matrix with rows: for few parity chunks, and few losses |
+//! | `vandermonde` | `rs-vandermonde` by matrices |
 //! | `vectors` | the instruction sets, as vectors of bytes and products with constants |
 
 #[allow(dead_code)]
 mod matrix;
+#[allow(dead_code)]
+mod vandermonde;
 #[allow(dead_code)]
 mod vectors;
