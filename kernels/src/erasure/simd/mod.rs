@@ -9,3 +9,5 @@
 mod matrix;
 #[allow(dead_code)]
 mod vectors;
+#[allow(dead_code)]
+mod fft16;
