@@ -59,9 +59,9 @@ impl Erasures {
 
 /// A coder on a backend's threads: what both kernels prepare.
 pub(super) struct Codec {
-    pool: Pool,
-    shape: Shape,
-    coder: Box<dyn Coder>,
+    pub(super) pool: Pool,
+    pub(super) shape: Shape,
+    pub(super) coder: Box<dyn Coder>,
 }
 
 impl Codec {
@@ -123,11 +123,7 @@ impl Session<Encode> for Encoding<'_> {
         let Self { codec, data, chunk_bytes, .. } = *self;
         self.done = false;
         self.parity.resize(codec.shape.m() * chunk_bytes, 0);
-        let parity = self.parity.chunks_exact_mut(chunk_bytes).collect();
-        codec.by_columns(parity, chunk_bytes, control, |range, parity| {
-            let data: Vec<&[u8]> = data.chunks_exact(chunk_bytes).map(|chunk| &chunk[range.clone()]).collect();
-            codec.coder.encode(&data, parity)
-        })?;
+        codec.encode(data, chunk_bytes, &mut self.parity, control)?;
         self.done = true;
         Ok(())
     }
@@ -179,7 +175,23 @@ impl Session<Reconstruct> for Reconstruction<'_> {
 }
 
 impl Codec {
-    fn reconstruct(
+    /// The parity of `k` chunks into `m`, both one after the other.
+    pub(super) fn encode(
+        &self,
+        data: &[u8],
+        chunk_bytes: usize,
+        parity: &mut [u8],
+        control: &Control,
+    ) -> Result<(), Error> {
+        let parity = parity.chunks_exact_mut(chunk_bytes).collect();
+        self.by_columns(parity, chunk_bytes, control, |range, parity| {
+            let data: Vec<&[u8]> = data.chunks_exact(chunk_bytes).map(|chunk| &chunk[range.clone()]).collect();
+            self.coder.encode(&data, parity)
+        })
+    }
+
+    /// The data from the chunks at their places.
+    pub(super) fn reconstruct(
         &self,
         places: &[Option<&[u8]>],
         chunk_bytes: usize,

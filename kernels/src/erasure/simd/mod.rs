@@ -12,3 +12,5 @@ mod matrix;
 mod vandermonde;
 #[allow(dead_code)]
 mod vectors;
+#[allow(dead_code)]
+mod fft16;
