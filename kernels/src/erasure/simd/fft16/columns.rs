@@ -61,8 +61,12 @@ impl Block {
         Self::new(first, size, chunks.map(|chunk| Row { at: at + chunk - start, chunk, factor: 1 }).collect())
     }
 
+    /// How many of the rows lie before each place from `at` to `at + count`.
+    pub(super) fn before(&self, at: usize, count: usize) -> &[u32] {
+        &self.before[at..=at + count]
+    }
+
     /// Whether there are rows in `at..at + count`.
-    #[inline(always)]
     pub(super) fn any(&self, at: usize, count: usize) -> bool {
         self.before[at] != self.before[at + count]
     }
@@ -150,18 +154,16 @@ impl Source<'_> {
         row_bytes: usize,
         buffer: &mut [u8],
     ) {
-        let count = buffer.len() / row_bytes;
-        let rows = block.rows(at, count);
-        if rows.len() < count {
-            buffer.fill(0);
-        }
         assert!(self.places.len() * 2 * V::WIDTH <= row_bytes);
-        for row in rows {
+        let (mut to, end) = (buffer.as_mut_ptr(), buffer.as_mut_ptr_range().end);
+        for row in block.rows(at, buffer.len() / row_bytes) {
             let from = self.rows[row.chunk].as_ptr();
             let factor = tower.constant(row.factor);
             // SAFETY: the block has so many rows from `at` on; a place lies in the row, and all of them fit the buffer's.
             unsafe {
-                let mut to = buffer.as_mut_ptr().add((row.at - at) * row_bytes);
+                let start = buffer.as_mut_ptr().add((row.at - at) * row_bytes);
+                clear(v, to, start);
+                to = start;
                 for place in self.places {
                     let pair = [v.load(from.add(place.low)), v.load(from.add(place.high))];
                     v.prefetch(from.wrapping_add(place.high + self.next));
@@ -169,7 +171,24 @@ impl Source<'_> {
                     tower::store(v, to, if SCALED { tower::multiply(v, factor, pair) } else { pair });
                     to = to.add(2 * V::WIDTH);
                 }
+                to = start.add(row_bytes);
             }
+        }
+        // SAFETY: both are in the buffer or at its end.
+        unsafe { clear(v, to, end) };
+    }
+}
+
+/// # Safety
+///
+/// What lies between can be written, and is a multiple of two vectors.
+#[inline(always)]
+unsafe fn clear<V: Vectors>(v: V, mut from: *mut u8, to: *mut u8) {
+    while from < to {
+        // SAFETY: two vectors lie between.
+        unsafe {
+            tower::store(v, from, [v.zero(); 2]);
+            from = from.add(2 * V::WIDTH);
         }
     }
 }

@@ -6,7 +6,7 @@
 //! at point 0 almost none.
 
 use super::super::vectors::Vectors;
-use super::tower::{BYTE, ONE, Tower, WIDE, ZERO, add, class, load, multiply_add, store};
+use super::tower::{BYTE, Constant, ONE, Tower, WIDE, ZERO, add, class, load, multiply_add, store};
 
 /// A group of rows.
 #[derive(Clone, Copy)]
@@ -32,14 +32,30 @@ impl Group {
     }
 }
 
-/// Two layers towards values, from the rows at `from` to those at `to`, which may be the same. With `half`, only the first
-/// two quarters are made.
+/// The constants of a group in a pass over two layers: of the layer of halves, and of the two halves in the layer of quarters.
+#[derive(Clone, Copy)]
+struct Twiddles<'a, V: Vectors> {
+    top: Constant<'a, V>,
+    first: Constant<'a, V>,
+    second: Constant<'a, V>,
+}
+
+impl<'a, V: Vectors> Twiddles<'a, V> {
+    /// `low` is the twiddle of the first half's quarters.
+    #[inline(always)]
+    fn new(tower: &'a Tower<V>, low: u16) -> Self {
+        Self { top: tower.constant(low / 2), first: tower.constant(low), second: tower.constant(low | 2) }
+    }
+}
+
+/// Two layers of one group: towards values from the rows at `from` to those at `to`, which may be the same, or towards
+/// coefficients in place. With `half`, only the first two quarters of the values are made.
 ///
 /// # Safety
 ///
 /// Four parts can be read and written.
 #[inline(always)]
-pub(super) unsafe fn forward_two<V: Vectors>(
+pub(super) unsafe fn group<V: Vectors, const INVERSE: bool>(
     v: V,
     tower: &Tower<V>,
     group: Group,
@@ -48,35 +64,109 @@ pub(super) unsafe fn forward_two<V: Vectors>(
     half: bool,
 ) {
     let low = group.twiddle();
+    let (twiddles, part) = (Twiddles::new(tower, low), group.bytes());
     // SAFETY: as this function's.
     unsafe {
-        match (half, class(low / 2), class(low)) {
-            (false, ZERO, _) => forward_quarters::<V, ZERO, ZERO, BYTE, false>(v, tower, group, from, to),
-            (false, BYTE, BYTE) => forward_quarters::<V, BYTE, BYTE, BYTE, false>(v, tower, group, from, to),
-            (false, BYTE, _) => forward_quarters::<V, BYTE, WIDE, WIDE, false>(v, tower, group, from, to),
-            (false, ..) => forward_quarters::<V, WIDE, WIDE, WIDE, false>(v, tower, group, from, to),
-            (true, ZERO, _) => forward_quarters::<V, ZERO, ZERO, BYTE, true>(v, tower, group, from, to),
-            (true, BYTE, BYTE) => forward_quarters::<V, BYTE, BYTE, BYTE, true>(v, tower, group, from, to),
-            (true, ..) => forward_quarters::<V, WIDE, WIDE, WIDE, true>(v, tower, group, from, to),
+        match (INVERSE, half, class(low / 2), class(low)) {
+            (true, _, ZERO, _) => inverse::<V, ZERO, ZERO, BYTE>(v, twiddles, part, to),
+            (true, _, BYTE, BYTE) => inverse::<V, BYTE, BYTE, BYTE>(v, twiddles, part, to),
+            (true, _, BYTE, _) => inverse::<V, BYTE, WIDE, WIDE>(v, twiddles, part, to),
+            (true, ..) => inverse::<V, WIDE, WIDE, WIDE>(v, twiddles, part, to),
+            (false, false, ZERO, _) => forward::<V, ZERO, ZERO, BYTE, false>(v, twiddles, part, from, to),
+            (false, false, BYTE, BYTE) => forward::<V, BYTE, BYTE, BYTE, false>(v, twiddles, part, from, to),
+            (false, false, BYTE, _) => forward::<V, BYTE, WIDE, WIDE, false>(v, twiddles, part, from, to),
+            (false, false, ..) => forward::<V, WIDE, WIDE, WIDE, false>(v, twiddles, part, from, to),
+            (false, true, ZERO, _) => forward::<V, ZERO, ZERO, BYTE, true>(v, twiddles, part, from, to),
+            (false, true, BYTE, BYTE) => forward::<V, BYTE, BYTE, BYTE, true>(v, twiddles, part, from, to),
+            (false, true, ..) => forward::<V, WIDE, WIDE, WIDE, true>(v, twiddles, part, from, to),
+        }
+    }
+}
+
+/// Two layers of a row of groups, at most 256 rows in all.
+#[derive(Clone, Copy)]
+pub(super) struct Groups<'a> {
+    /// The first of them.
+    pub group: Group,
+    /// How many rows of interest lie before each row, from the first one to behind the last one: groups without are left out.
+    pub before: &'a [u32],
+    pub rows: *mut u8,
+}
+
+/// In place.
+///
+/// # Safety
+///
+/// The groups' rows can be read and written; there is one more entry of `before`; the first row's place is a multiple of
+/// their number.
+#[inline(always)]
+pub(super) unsafe fn groups<V: Vectors, const INVERSE: bool>(v: V, tower: &Tower<V>, groups: Groups) {
+    let low = groups.group.twiddle();
+    let step = 4 * groups.group.part;
+    // So few twiddles from such a multiple on have one high byte, and so one class but for 0.
+    // SAFETY: as this function's.
+    unsafe {
+        match (class(low / 2), class(low)) {
+            (ZERO, _) => {
+                range::<V, ZERO, ZERO, BYTE, INVERSE>(v, tower, groups, 0, step);
+                range::<V, BYTE, BYTE, BYTE, INVERSE>(v, tower, groups, step, groups.before.len() - 1);
+            }
+            (BYTE, BYTE) => range::<V, BYTE, BYTE, BYTE, INVERSE>(v, tower, groups, 0, groups.before.len() - 1),
+            (BYTE, _) => range::<V, BYTE, WIDE, WIDE, INVERSE>(v, tower, groups, 0, groups.before.len() - 1),
+            _ => range::<V, WIDE, WIDE, WIDE, INVERSE>(v, tower, groups, 0, groups.before.len() - 1),
         }
     }
 }
 
 /// # Safety
 ///
-/// As [`forward_two`].
+/// As [`groups`], of rows `start..end`.
 #[inline(always)]
-unsafe fn forward_quarters<V: Vectors, const TOP: u8, const FIRST: u8, const SECOND: u8, const HALF: bool>(
+unsafe fn range<V: Vectors, const TOP: u8, const FIRST: u8, const SECOND: u8, const INVERSE: bool>(
     v: V,
     tower: &Tower<V>,
-    group: Group,
+    Groups { group, before, rows }: Groups,
+    start: usize,
+    end: usize,
+) {
+    let (low, part, layer) = (group.twiddle(), group.bytes(), group.part.trailing_zeros());
+    let (high, high_top) = (tower.high(low), tower.high(low / 2));
+    let mut row = start;
+    while row < end {
+        // SAFETY: the group lies in the rows.
+        unsafe {
+            if before.get_unchecked(row) != before.get_unchecked(row + 4 * group.part) {
+                let low = low + (row >> layer) as u16;
+                let twiddles = Twiddles {
+                    top: tower.with_low(high_top, low / 2),
+                    first: tower.with_low(high, low),
+                    second: tower.with_low(high, low | 2),
+                };
+                let rows = rows.add(row * group.row_bytes);
+                if INVERSE {
+                    inverse::<V, TOP, FIRST, SECOND>(v, twiddles, part, rows);
+                } else {
+                    forward::<V, TOP, FIRST, SECOND, false>(v, twiddles, part, rows, rows);
+                }
+            }
+        }
+        row += 4 * group.part;
+    }
+}
+
+/// # Safety
+///
+/// Four parts can be read and written.
+#[inline(always)]
+unsafe fn forward<V: Vectors, const TOP: u8, const FIRST: u8, const SECOND: u8, const HALF: bool>(
+    v: V,
+    Twiddles { top, first, second }: Twiddles<V>,
+    part: usize,
     from: *const u8,
     to: *mut u8,
 ) {
-    let low = group.twiddle();
-    let (top, first, second) = (tower.constant(low / 2), tower.constant(low), tower.constant(low | 2));
-    let part = group.bytes();
-    for at in (0..part).step_by(2 * V::WIDTH) {
+    let mut at = 0;
+    while at < part {
         // SAFETY: within four parts.
         unsafe {
             let from = from.add(at);
@@ -100,42 +190,22 @@ unsafe fn forward_quarters<V: Vectors, const TOP: u8, const FIRST: u8, const SEC
             store(v, to, x0);
             store(v, to.add(part), x1);
         }
+        at += 2 * V::WIDTH;
     }
 }
 
-/// Two layers towards coefficients, in place.
-///
 /// # Safety
 ///
 /// Four parts can be read and written.
 #[inline(always)]
-pub(super) unsafe fn inverse_two<V: Vectors>(v: V, tower: &Tower<V>, group: Group, rows: *mut u8) {
-    let low = group.twiddle();
-    // SAFETY: as this function's.
-    unsafe {
-        match (class(low / 2), class(low)) {
-            (ZERO, _) => inverse_quarters::<V, ZERO, ZERO, BYTE>(v, tower, group, rows),
-            (BYTE, BYTE) => inverse_quarters::<V, BYTE, BYTE, BYTE>(v, tower, group, rows),
-            (BYTE, _) => inverse_quarters::<V, BYTE, WIDE, WIDE>(v, tower, group, rows),
-            _ => inverse_quarters::<V, WIDE, WIDE, WIDE>(v, tower, group, rows),
-        }
-    }
-}
-
-/// # Safety
-///
-/// As [`inverse_two`].
-#[inline(always)]
-unsafe fn inverse_quarters<V: Vectors, const TOP: u8, const FIRST: u8, const SECOND: u8>(
+unsafe fn inverse<V: Vectors, const TOP: u8, const FIRST: u8, const SECOND: u8>(
     v: V,
-    tower: &Tower<V>,
-    group: Group,
+    Twiddles { top, first, second }: Twiddles<V>,
+    part: usize,
     rows: *mut u8,
 ) {
-    let low = group.twiddle();
-    let (top, first, second) = (tower.constant(low / 2), tower.constant(low), tower.constant(low | 2));
-    let part = group.bytes();
-    for at in (0..part).step_by(2 * V::WIDTH) {
+    let mut at = 0;
+    while at < part {
         // SAFETY: within four parts.
         unsafe {
             let row = rows.add(at);
@@ -156,6 +226,7 @@ unsafe fn inverse_quarters<V: Vectors, const TOP: u8, const FIRST: u8, const SEC
             store(v, row.add(2 * part), x2);
             store(v, row.add(3 * part), x3);
         }
+        at += 2 * V::WIDTH;
     }
 }
 

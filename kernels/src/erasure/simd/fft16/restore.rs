@@ -6,6 +6,7 @@ use super::columns::{Block, Columns, Short, Sink, Source};
 use super::tower::{self, Tower};
 use super::transform::Transform;
 use crate::erasure::coder::{COLUMN, Erasures, Restore};
+use crate::erasure::field::Field;
 use crate::erasure::pattern::{Pattern, Transforms};
 
 /// Products of rows in a matrix cost so many times those in transforms: they have wide factors, but no stores.
@@ -18,7 +19,7 @@ pub(super) fn solve<'a, V: Vectors>(coder: &'a Fft16<V>, erasures: &Erasures) ->
     let by_matrix = pattern.matrix_products() * MATRIX_WEIGHT.0 <= transforms.products() * MATRIX_WEIGHT.1;
     let way = match by_matrix {
         true => Way::Matrix(matrix_blocks(used, missing), pattern.matrix()),
-        false => Way::Transforms(plan(transforms)),
+        false => Way::Transforms(plan(coder.points.field, transforms)),
     };
     Box::new(Solved { coder, used, missing, way })
 }
@@ -40,6 +41,8 @@ struct Plan {
     block: usize,
     inputs: Vec<Block>,
     outputs: Vec<Output>,
+    /// The input that is transformed where the sum of the only output begins.
+    lead: Option<usize>,
 }
 
 struct Output {
@@ -52,15 +55,24 @@ fn matrix_blocks(used: usize, missing: usize) -> [Block; 2] {
     [used, missing].map(|count| Block::consecutive(0, count, 0, 0..count))
 }
 
-fn plan(transforms: Transforms) -> Plan {
+fn plan(field: &Field, mut transforms: Transforms) -> Plan {
     let block = transforms.block;
+    // A factor for a whole block costs nothing where the rows are scaled anyway.
+    let mut lead = None;
+    if let [output] = &mut transforms.outputs[..] {
+        for (i, input) in transforms.inputs.iter_mut().enumerate().filter(|(i, _)| output.derivative != Some(*i)) {
+            let mix = std::mem::replace(&mut output.mix[i], 1);
+            input.rows.iter_mut().for_each(|row| row.factor = field.multiply(row.factor, mix));
+            lead = Some(i);
+        }
+    }
     let inputs = transforms.inputs.into_iter().map(|input| Block::new(input.first, block, input.rows)).collect();
     let outputs = transforms.outputs.into_iter().map(|output| Output {
         block: Block::new(output.first, block, output.rows),
         derivative: output.derivative,
         mix: output.mix,
     });
-    Plan { block, inputs, outputs: outputs.collect() }
+    Plan { block, inputs, outputs: outputs.collect(), lead }
 }
 
 impl<V: Vectors> Restore for Solved<'_, V> {
@@ -94,15 +106,19 @@ impl<V: Vectors> Solved<'_, V> {
         for column in 0..columns.count() {
             let source = columns.source(column, used);
             let mut sink = columns.sink(column, missing);
-            for (input, polynomial) in plan.inputs.iter().zip(polynomials.chunks_exact_mut(size)) {
-                transform.inverse(source, input, true, 0, polynomial);
+            for (i, (input, polynomial)) in plan.inputs.iter().zip(polynomials.chunks_exact_mut(size)).enumerate() {
+                let to = if plan.lead == Some(i) { &mut *sum } else { polynomial };
+                transform.inverse(source, input, true, 0, to);
             }
             for output in &plan.outputs {
-                sum.fill(0);
+                if plan.lead.is_none() {
+                    sum.fill(0);
+                }
                 if let Some(input) = output.derivative {
                     derivative(&transform, &polynomials[input * size..][..size], sum);
                 }
-                for (polynomial, factor) in polynomials.chunks_exact(size).zip(&output.mix) {
+                let inputs = polynomials.chunks_exact(size).zip(&output.mix).enumerate();
+                for (_, (polynomial, factor)) in inputs.filter(|(i, _)| plan.lead != Some(*i)) {
                     transform.accumulate(*factor, polynomial, sum);
                 }
                 transform.forward(&mut sink, &output.block, true, 0, None, sum);

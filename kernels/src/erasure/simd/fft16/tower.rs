@@ -20,6 +20,14 @@ use crate::erasure::field::Field;
 /// A constant of GF(2^16): `s`, `t v[7]`, `t`, `s + t`, each as a product of GF(2^8).
 pub(super) type Constant<'a, V> = [&'a <V as Vectors>::Multiplier; 4];
 
+/// The part of a constant that the high byte of its number decides: what it adds to `s`, then `t`, `t v[7]` and `t`.
+#[derive(Clone, Copy)]
+pub(super) struct High<'a, V: Vectors> {
+    add: u8,
+    t: u8,
+    products: [&'a V::Multiplier; 2],
+}
+
 /// `a` and `b` of [`Vectors::WIDTH`] elements.
 pub(super) type Pair<V> = [<V as Vectors>::Vector; 2];
 
@@ -73,10 +81,22 @@ impl<V: Vectors> Tower<V> {
     /// The tables of a number of the Cantor basis.
     #[inline(always)]
     pub(super) fn constant(&self, number: u16) -> Constant<'_, V> {
-        let [low, high] = number.to_le_bytes();
-        let [add, t, tv] = self.high[usize::from(high)];
-        let s = low ^ add;
-        [s, tv, t, s ^ t].map(|factor| &self.products[usize::from(factor)])
+        self.with_low(self.high(number), number)
+    }
+
+    /// What all numbers with the same high byte share.
+    #[inline(always)]
+    pub(super) fn high(&self, number: u16) -> High<'_, V> {
+        let [add, t, tv] = self.high[usize::from(number >> 8)];
+        High { add, t, products: [tv, t].map(|factor| &self.products[usize::from(factor)]) }
+    }
+
+    /// The tables of a number with that high byte; its own is not looked at.
+    #[inline(always)]
+    pub(super) fn with_low<'a>(&'a self, high: High<'a, V>, number: u16) -> Constant<'a, V> {
+        let s = number as u8 ^ high.add;
+        let [first, last] = [s, s ^ high.t].map(|factor| &self.products[usize::from(factor)]);
+        [first, high.products[0], high.products[1], last]
     }
 
     /// From low and high bytes of numbers.

@@ -6,7 +6,7 @@
 
 use super::super::vectors::{Kernel, Vectors};
 use super::columns::{Block, Sink, Source};
-use super::layers::{self, Group};
+use super::layers::{self, Group, Groups};
 use super::tower::Tower;
 
 /// Rows times bytes of a row that share the first-level cache with the tables.
@@ -26,7 +26,7 @@ impl<V: Vectors> Transform<'_, V> {
 
     /// Whether so many rows are transformed at one go: a power of 4.
     fn is_small(&self, rows: usize) -> bool {
-        rows.trailing_zeros().is_multiple_of(2) && (rows <= 4 || rows * self.row_bytes <= CACHED)
+        rows.trailing_zeros().is_multiple_of(2) && (rows <= 4 || rows <= 256 && rows * self.row_bytes <= CACHED)
     }
 
     fn group(&self, first: usize, part: usize) -> Group {
@@ -143,8 +143,8 @@ impl<V: Vectors, const INVERSE: bool> Kernel<V> for Pass<'_, V, INVERSE> {
         // SAFETY: both are so many parts long.
         unsafe {
             match (parts, INVERSE) {
-                (4, true) => layers::inverse_two(v, tower, group, rows),
-                (4, false) => layers::forward_two(v, tower, group, from, rows, half),
+                (4, true) => layers::group::<V, true>(v, tower, group, rows, rows, false),
+                (4, false) => layers::group::<V, false>(v, tower, group, from, rows, half),
                 (2, true) => layers::inverse_one(v, tower, group, rows),
                 (2, false) => layers::forward_one(v, tower, group, from, rows),
                 _ => {}
@@ -175,15 +175,12 @@ impl<V: Vectors> Kernel<V> for Inverse<'_, V> {
             false => source.read::<V, false>(v, tower, block, at, row_bytes, buffer),
         }
         let rows = buffer.len() / row_bytes;
+        let (before, first) = (block.before(at, rows), block.first + at);
         let mut part = 1;
         while part < rows {
-            for row in (0..rows).step_by(4 * part) {
-                if block.any(at + row, 4 * part) {
-                    let group = Group { first: block.first + at + row, part, row_bytes };
-                    // SAFETY: four parts from this row on are in the buffer.
-                    unsafe { layers::inverse_two(v, tower, group, buffer.as_mut_ptr().add(row * row_bytes)) };
-                }
-            }
+            let groups = Groups { group: Group { first, part, row_bytes }, before, rows: buffer.as_mut_ptr() };
+            // SAFETY: the buffer holds the rows, at most 256 and at such a place, and they are whole groups.
+            unsafe { layers::groups::<V, true>(v, tower, groups) };
             part *= 4;
         }
     }
@@ -207,19 +204,12 @@ impl<V: Vectors> Kernel<V> for Forward<'_, '_, '_, V> {
     fn run(self, v: V) {
         let Self { tower, sink, block, scaled, at, row_bytes, buffer } = self;
         let rows = buffer.len() / row_bytes;
+        let (before, first) = (block.before(at, rows), block.first + at);
         let mut part = rows / 4;
         while part > 0 {
-            for row in (0..rows).step_by(4 * part) {
-                if block.any(at + row, 4 * part) {
-                    let group = Group { first: block.first + at + row, part, row_bytes };
-                    let half = !block.any(at + row + 2 * part, 2 * part);
-                    // SAFETY: four parts from this row on are in the buffer.
-                    unsafe {
-                        let rows = buffer.as_mut_ptr().add(row * row_bytes);
-                        layers::forward_two(v, tower, group, rows, rows, half);
-                    }
-                }
-            }
+            let groups = Groups { group: Group { first, part, row_bytes }, before, rows: buffer.as_mut_ptr() };
+            // SAFETY: the buffer holds the rows, at most 256 and at such a place, and they are whole groups.
+            unsafe { layers::groups::<V, false>(v, tower, groups) };
             part /= 4;
         }
         match scaled {
