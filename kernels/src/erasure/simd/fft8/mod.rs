@@ -25,7 +25,9 @@ impl<V: Vectors> Fft8<V> {
     pub(super) fn new(v: V, points: Points) -> Self {
         let product = |a: u8, b: u8| points.field.multiply(a.into(), b.into()) as u8;
         let multipliers = (0..=255).map(|a| V::multiplier(&ByteMap::new(|x| product(a, x)))).collect();
-        Self { v, points, multipliers, encode: encode(&points) }
+        let mut encode = encode(&points);
+        encode.look_ahead();
+        Self { v, points, multipliers, encode }
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Butterflies {
     pub stride: u16,
     pub from: u16,
     pub to: u16,
+    /// Where rows outside the buffer will be met next, and whether only in the next column.
+    pub ahead: Option<(u16, bool)>,
     /// As a binary heap: the layer of one twiddle at 1, that of two at 2 and so on. Going across, they are the inverse's.
     pub twiddles: [u8; 8],
 }
@@ -76,6 +78,32 @@ impl Plan {
         first
     }
 
+    /// Tells each step that reads inputs which come next, and each that writes outputs likewise.
+    pub(super) fn look_ahead(&mut self) {
+        let outside = |places: &[Place], row: u16, inputs: bool| match places[usize::from(row)] {
+            Place::Input(_) => inputs,
+            Place::Output(_) => !inputs,
+            _ => false,
+        };
+        for inputs in [true, false] {
+            // From the last step to the first.
+            let mut next: Option<(u16, bool)> = None;
+            for wrapped in [true, false] {
+                for step in self.steps.iter_mut().rev() {
+                    let Step::Butterflies(step) = step else { continue };
+                    let row = if inputs { step.from } else { step.to };
+                    if outside(&self.places, row, inputs) {
+                        step.ahead = next.map(|(row, _)| (row, false));
+                        if let (false, Some((row, true))) = (wrapped, next) {
+                            step.ahead = Some((row, true));
+                        }
+                        next = Some((row, wrapped));
+                    }
+                }
+            }
+        }
+    }
+
     fn butterflies(&mut self, direction: Direction, from: usize, to: usize, first: usize, size: usize, radix: usize) {
         let stride = size / radix;
         self.steps.push(Step::Butterflies(Butterflies {
@@ -85,6 +113,7 @@ impl Plan {
             stride: stride as u16,
             from: from as u16,
             to: to as u16,
+            ahead: None,
             twiddles: twiddles(first, stride, radix),
         }));
     }
@@ -127,7 +156,7 @@ impl Plan {
         let twiddle = twiddle(first, half);
         match parts {
             [] | [_] => parts == [true],
-            _ if parts.len() <= 4 && !parts.contains(&false) => {
+            _ if !parts.contains(&false) => {
                 self.butterflies(Direction::Inverse, at, at, first, size, parts.len());
                 true
             }
@@ -201,7 +230,7 @@ impl Plan {
         let middle = match size.trailing_zeros() {
             0 => return self.combine(out, None, from, 1, 1),
             1 => 2,
-            odd if odd % 2 == 1 => 8,
+            3 | 5 | 7 => 8,
             _ => 4,
         };
         if middle == size {
@@ -265,7 +294,11 @@ impl Plan {
 
 /// Parts of a transform that are joined in one step.
 fn radix(size: usize) -> usize {
-    if size.trailing_zeros().is_multiple_of(2) { 4 } else { 2 }
+    match size.trailing_zeros() {
+        3 => 2,
+        5 | 7 => 8,
+        _ => 4,
+    }
 }
 
 /// That of the layer that joins halves of this size.

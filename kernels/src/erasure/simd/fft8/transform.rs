@@ -76,8 +76,18 @@ impl<V: Vectors> Run<'_, V> {
     unsafe fn columns(&self, inputs: &[*mut u8], outputs: &[*mut u8], len: usize, buffer: &mut Buffer) {
         // One row more for what nobody wants.
         let pitch = (BUFFER / (usize::from(self.plan.work) + 1) / LINE * LINE).clamp(LINE, WIDEST);
-        let mut rows = vec![std::ptr::null_mut(); self.plan.places.len()];
-        let mut start = 0;
+        let work = buffer.0.as_mut_ptr().cast::<u8>();
+        let fixed = |at: u16| (work.wrapping_add(usize::from(at) * pitch), 0);
+        let place = |place: &Place| match *place {
+            Place::Work(at) => fixed(at),
+            Place::Input(at) => (inputs[usize::from(at)], usize::MAX),
+            Place::Output(at) => (outputs[usize::from(at)], usize::MAX),
+            Place::Zero => (ZEROS.0.as_ptr().cast_mut(), 0),
+            Place::Unwanted => fixed(self.plan.work),
+        };
+        // The rows, and which of them go on with the columns.
+        let (mut rows, moves): (Vec<*mut u8>, Vec<usize>) = self.plan.places.iter().map(place).unzip();
+        let (mut start, mut last) = (0, 0);
         while start < len {
             let mut width = pitch.min(len - start);
             if width < V::WIDTH {
@@ -87,16 +97,10 @@ impl<V: Vectors> Run<'_, V> {
             } else if width < pitch {
                 width -= width % V::WIDTH;
             }
-            let work = buffer.0.as_mut_ptr().cast::<u8>();
-            for (row, place) in rows.iter_mut().zip(&self.plan.places) {
-                *row = match *place {
-                    Place::Work(at) => work.wrapping_add(usize::from(at) * pitch),
-                    Place::Input(at) => inputs[usize::from(at)].wrapping_add(start),
-                    Place::Output(at) => outputs[usize::from(at)].wrapping_add(start),
-                    Place::Zero => ZEROS.0.as_ptr().cast_mut(),
-                    Place::Unwanted => work.wrapping_add(usize::from(self.plan.work) * pitch),
-                };
+            for (row, moves) in rows.iter_mut().zip(&moves) {
+                *row = row.wrapping_add((start - last) & moves);
             }
+            last = start;
             for step in &self.plan.steps {
                 // SAFETY: every row has `width` bytes from here on, and the plan writes to none that is only read.
                 unsafe { self.step(step, &rows, width) };
@@ -122,18 +126,34 @@ impl<V: Vectors> Run<'_, V> {
                 }
                 Step::Butterflies(step) => {
                     let zero = step.twiddles[1] == 0;
-                    match (step.direction, step.radix, zero) {
-                        (Direction::Inverse, 2, true) => self.butterflies::<2, INVERSE, true>(step, rows, width),
-                        (Direction::Inverse, 2, false) => self.butterflies::<2, INVERSE, false>(step, rows, width),
-                        (Direction::Inverse, _, true) => self.butterflies::<4, INVERSE, true>(step, rows, width),
-                        (Direction::Inverse, _, false) => self.butterflies::<4, INVERSE, false>(step, rows, width),
-                        (Direction::Forward, 2, true) => self.butterflies::<2, FORWARD, true>(step, rows, width),
-                        (Direction::Forward, 2, false) => self.butterflies::<2, FORWARD, false>(step, rows, width),
-                        (Direction::Forward, _, true) => self.butterflies::<4, FORWARD, true>(step, rows, width),
-                        (Direction::Forward, _, false) => self.butterflies::<4, FORWARD, false>(step, rows, width),
-                        (Direction::Across, 2, _) => self.butterflies::<2, ACROSS, false>(step, rows, width),
-                        (Direction::Across, 4, _) => self.butterflies::<4, ACROSS, false>(step, rows, width),
-                        (Direction::Across, _, _) => self.butterflies::<8, ACROSS, false>(step, rows, width),
+                    match (step.direction, step.radix, zero, step.ahead.is_some()) {
+                        (Direction::Inverse, 2, true, true) => self.butterflies::<2, INVERSE, true, true>(step, rows, width),
+                        (Direction::Inverse, 2, true, false) => self.butterflies::<2, INVERSE, true, false>(step, rows, width),
+                        (Direction::Inverse, 2, false, true) => self.butterflies::<2, INVERSE, false, true>(step, rows, width),
+                        (Direction::Inverse, 2, false, false) => self.butterflies::<2, INVERSE, false, false>(step, rows, width),
+                        (Direction::Inverse, 4, true, true) => self.butterflies::<4, INVERSE, true, true>(step, rows, width),
+                        (Direction::Inverse, 4, true, false) => self.butterflies::<4, INVERSE, true, false>(step, rows, width),
+                        (Direction::Inverse, 4, false, true) => self.butterflies::<4, INVERSE, false, true>(step, rows, width),
+                        (Direction::Inverse, 4, false, false) => self.butterflies::<4, INVERSE, false, false>(step, rows, width),
+                        (Direction::Inverse, _, true, true) => self.butterflies::<8, INVERSE, true, true>(step, rows, width),
+                        (Direction::Inverse, _, true, false) => self.butterflies::<8, INVERSE, true, false>(step, rows, width),
+                        (Direction::Inverse, _, false, true) => self.butterflies::<8, INVERSE, false, true>(step, rows, width),
+                        (Direction::Inverse, _, false, false) => self.butterflies::<8, INVERSE, false, false>(step, rows, width),
+                        (Direction::Forward, 2, true, true) => self.butterflies::<2, FORWARD, true, true>(step, rows, width),
+                        (Direction::Forward, 2, true, false) => self.butterflies::<2, FORWARD, true, false>(step, rows, width),
+                        (Direction::Forward, 2, false, true) => self.butterflies::<2, FORWARD, false, true>(step, rows, width),
+                        (Direction::Forward, 2, false, false) => self.butterflies::<2, FORWARD, false, false>(step, rows, width),
+                        (Direction::Forward, 4, true, true) => self.butterflies::<4, FORWARD, true, true>(step, rows, width),
+                        (Direction::Forward, 4, true, false) => self.butterflies::<4, FORWARD, true, false>(step, rows, width),
+                        (Direction::Forward, 4, false, true) => self.butterflies::<4, FORWARD, false, true>(step, rows, width),
+                        (Direction::Forward, 4, false, false) => self.butterflies::<4, FORWARD, false, false>(step, rows, width),
+                        (Direction::Forward, _, true, true) => self.butterflies::<8, FORWARD, true, true>(step, rows, width),
+                        (Direction::Forward, _, true, false) => self.butterflies::<8, FORWARD, true, false>(step, rows, width),
+                        (Direction::Forward, _, false, true) => self.butterflies::<8, FORWARD, false, true>(step, rows, width),
+                        (Direction::Forward, _, false, false) => self.butterflies::<8, FORWARD, false, false>(step, rows, width),
+                        (Direction::Across, 2, _, _) => self.butterflies::<2, ACROSS, false, false>(step, rows, width),
+                        (Direction::Across, 4, _, _) => self.butterflies::<4, ACROSS, false, false>(step, rows, width),
+                        (Direction::Across, _, _, _) => self.butterflies::<8, ACROSS, false, false>(step, rows, width),
                     }
                 }
             }
@@ -165,7 +185,7 @@ impl<V: Vectors> Run<'_, V> {
     ///
     /// As [`Self::step`].
     #[inline(always)]
-    unsafe fn butterflies<const R: usize, const DIRECTION: u8, const ZERO: bool>(
+    unsafe fn butterflies<const R: usize, const DIRECTION: u8, const ZERO: bool, const AHEAD: bool>(
         &self,
         step: &Butterflies,
         rows: &[*mut u8],
@@ -173,19 +193,41 @@ impl<V: Vectors> Run<'_, V> {
     ) {
         let v = self.v;
         let (from, to, stride) = (usize::from(step.from), usize::from(step.to), usize::from(step.stride));
-        let by: [V::Factor; R] = std::array::from_fn(|i| v.factor(&self.multipliers[usize::from(step.twiddles[i])]));
+        let mut by = [v.factor(&self.multipliers[usize::from(step.twiddles[0])]); R];
+        for i in 1..R {
+            by[i] = v.factor(&self.multipliers[usize::from(step.twiddles[i])]);
+        }
         // Of the block of the first points, which is where one goes to from another: 0, 0 2, 0 2 4 6.
-        let back: [V::Factor; R] = if DIRECTION == ACROSS {
-            std::array::from_fn(|i| v.factor(&self.multipliers[2 * (i - (1 << i.max(1).ilog2()).min(i))]))
-        } else {
-            by
-        };
+        let mut back = by;
+        if DIRECTION == ACROSS {
+            for i in 1..R {
+                back[i] = v.factor(&self.multipliers[2 * (i - (1 << i.ilog2()))]);
+            }
+        }
         for r in 0..usize::from(step.count) {
-            let from: [*const u8; R] = std::array::from_fn(|i| rows[from + r + i * stride].cast_const());
-            let to: [*mut u8; R] = std::array::from_fn(|i| rows[to + r + i * stride]);
+            let row = |first: usize, i: usize| rows[first + r + i * stride];
+            let (mut load, mut store) = ([std::ptr::null::<u8>(); R], [std::ptr::null_mut::<u8>(); R]);
+            for i in 0..R {
+                load[i] = row(from, i);
+                store[i] = row(to, i);
+            }
+            let mut ahead = load;
+            if let (true, Some((first, next))) = (AHEAD, step.ahead) {
+                for i in 0..R {
+                    ahead[i] = row(first.into(), i).wrapping_add(if next { width } else { 0 });
+                }
+            }
             for at in (0..width).step_by(V::WIDTH) {
-                // SAFETY: the rows go on to here.
-                let mut x: [V::Vector; R] = std::array::from_fn(|i| unsafe { v.load(from[i].add(at)) });
+                if AHEAD && at % LINE == 0 {
+                    for i in 0..R {
+                        v.prefetch(ahead[i].wrapping_add(at));
+                    }
+                }
+                let mut x = [v.zero(); R];
+                for i in 0..R {
+                    // SAFETY: the rows go on to here.
+                    x[i] = unsafe { v.load(load[i].add(at)) };
+                }
                 if DIRECTION != FORWARD {
                     inverse::<V, R, ZERO>(v, &mut x, &by);
                 }
@@ -197,7 +239,7 @@ impl<V: Vectors> Run<'_, V> {
                 }
                 for i in 0..R {
                     // SAFETY: the rows go on to here.
-                    unsafe { v.store(to[i].add(at), x[i]) };
+                    unsafe { v.store(store[i].add(at), x[i]) };
                 }
             }
         }
@@ -208,38 +250,68 @@ const INVERSE: u8 = 0;
 const FORWARD: u8 = 1;
 const ACROSS: u8 = 2;
 
+/// Two butterflies side by side, so that neighbouring instructions do not wait for each other: low row, high row, twiddle.
+macro_rules! pair {
+    (inverse $v:ident $x:ident $by:ident $zero:ident $(($low:literal $high:literal $node:literal))*) => {
+        $($x[$high] = $v.xor($x[$high], $x[$low]);)*
+        pair!(low $v $x $by $zero $(($low $high $node))*);
+    };
+    (forward $v:ident $x:ident $by:ident $zero:ident $(($low:literal $high:literal $node:literal))*) => {
+        pair!(low $v $x $by $zero $(($low $high $node))*);
+        $($x[$high] = $v.xor($x[$high], $x[$low]);)*
+    };
+    (low $v:ident $x:ident $by:ident $zero:ident ($l0:literal $h0:literal $n0:literal) ($l1:literal $h1:literal $n1:literal)) => {
+        let operands = ($v.operand($x[$h0]), $v.operand($x[$h1]));
+        if !($zero && u8::is_power_of_two($n0)) {
+            $x[$l0] = $v.xor($x[$l0], $v.product($by[$n0], operands.0));
+        }
+        if !($zero && u8::is_power_of_two($n1)) {
+            $x[$l1] = $v.xor($x[$l1], $v.product($by[$n1], operands.1));
+        }
+    };
+    (low $v:ident $x:ident $by:ident $zero:ident ($l0:literal $h0:literal $n0:literal)) => {
+        if !($zero && u8::is_power_of_two($n0)) {
+            $x[$l0] = $v.xor($x[$l0], $v.multiply($by[$n0], $x[$h0]));
+        }
+    };
+}
+
 /// Values to coefficients. With `ZERO`, the first twiddle of each layer is 0.
 #[inline(always)]
 fn inverse<V: Vectors, const R: usize, const ZERO: bool>(v: V, x: &mut [V::Vector; R], by: &[V::Factor; R]) {
-    let mut half = 1;
-    while half < R {
-        let nodes = R / (2 * half);
-        for node in 0..nodes {
-            for low in 2 * half * node..2 * half * node + half {
-                x[low + half] = v.xor(x[low + half], x[low]);
-                if !(ZERO && node == 0) {
-                    x[low] = v.xor(x[low], v.multiply(by[nodes + node], x[low + half]));
-                }
-            }
-        }
-        half *= 2;
+    if R == 2 {
+        pair!(inverse v x by ZERO (0 1 1));
+    }
+    if R == 4 {
+        pair!(inverse v x by ZERO (0 1 2) (2 3 3));
+        pair!(inverse v x by ZERO (0 2 1) (1 3 1));
+    }
+    if R == 8 {
+        pair!(inverse v x by ZERO (0 1 4) (2 3 5));
+        pair!(inverse v x by ZERO (4 5 6) (6 7 7));
+        pair!(inverse v x by ZERO (0 2 2) (1 3 2));
+        pair!(inverse v x by ZERO (4 6 3) (5 7 3));
+        pair!(inverse v x by ZERO (0 4 1) (1 5 1));
+        pair!(inverse v x by ZERO (2 6 1) (3 7 1));
     }
 }
 
 /// Coefficients to values. With `ZERO`, the first twiddle of each layer is 0.
 #[inline(always)]
 fn forward<V: Vectors, const R: usize, const ZERO: bool>(v: V, x: &mut [V::Vector; R], by: &[V::Factor; R]) {
-    let mut half = R / 2;
-    while half > 0 {
-        let nodes = R / (2 * half);
-        for node in 0..nodes {
-            for low in 2 * half * node..2 * half * node + half {
-                if !(ZERO && node == 0) {
-                    x[low] = v.xor(x[low], v.multiply(by[nodes + node], x[low + half]));
-                }
-                x[low + half] = v.xor(x[low + half], x[low]);
-            }
-        }
-        half /= 2;
+    if R == 8 {
+        pair!(forward v x by ZERO (0 4 1) (1 5 1));
+        pair!(forward v x by ZERO (2 6 1) (3 7 1));
+        pair!(forward v x by ZERO (0 2 2) (1 3 2));
+        pair!(forward v x by ZERO (4 6 3) (5 7 3));
+        pair!(forward v x by ZERO (0 1 4) (2 3 5));
+        pair!(forward v x by ZERO (4 5 6) (6 7 7));
+    }
+    if R == 4 {
+        pair!(forward v x by ZERO (0 2 1) (1 3 1));
+        pair!(forward v x by ZERO (0 1 2) (2 3 3));
+    }
+    if R == 2 {
+        pair!(forward v x by ZERO (0 1 1));
     }
 }
