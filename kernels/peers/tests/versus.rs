@@ -7,6 +7,9 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+/// Of rows on coded data besides.
+const CODED_FIELDS: [&str; 3] = ["derived", "ours_bytes_per_s", "peer_bytes_per_s"];
+
 const FIELDS: [&str; 14] = [
     "backend",
     "build",
@@ -35,8 +38,8 @@ fn json_rows_have_exactly_the_documented_fields() {
         ("bls/verify-batch", "sets=1 messages=1 bad=0"),
         ("bls/aggregate-keys", "committee=1000 absent_percent=10 bitmaps=16"),
         ("bls/aggregate-signatures", "groups=1 signatures=250 from=points"),
-        ("erasure/encode", "code=rs-vandermonde k=10 m=4"),
-        ("erasure/reconstruct", "code=rs-vandermonde k=10 m=4 missing=4"),
+        ("erasure/encode", "code=rs-vandermonde k=10 m=4 body_bytes=131072"),
+        ("erasure/reconstruct", "code=rs-vandermonde k=10 m=4 missing=4 body_bytes=131072"),
         ("secp256k1/recover", "batch=1 lib"),
     ];
     for (kernel, case) in filters {
@@ -49,6 +52,14 @@ fn json_rows_have_exactly_the_documented_fields() {
             let Value::Object(row) = serde_json::from_str(line).unwrap() else { panic!("no object: {line}") };
             let mut fields: Vec<&str> = row.keys().map(String::as_str).collect();
             fields.sort_unstable();
+            if kernel.starts_with("erasure/") {
+                let (coded, rest) = fields.iter().partition::<Vec<_>, _>(|field| CODED_FIELDS.contains(field));
+                assert_eq!(coded, CODED_FIELDS);
+                fields = rest;
+                let rate = |field: &str| row[field].as_f64().unwrap();
+                let medians = rate("ours_bytes_per_s") / rate("peer_bytes_per_s");
+                assert!((medians - rate("peer_ns") / rate("ours_ns")).abs() < 1e-6 * medians, "{line}");
+            }
             assert_eq!(fields, FIELDS);
             assert_eq!(
                 (&row["kernel"], &row["backend"], &row["path"]),
