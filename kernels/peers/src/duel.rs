@@ -14,8 +14,11 @@ const SLICE: Duration = Duration::from_millis(3);
 /// Makes one call, and says whether its result was right.
 pub type Side<'a> = &'a mut dyn FnMut() -> bool;
 
-/// Makes so many calls: nanoseconds a call, or None if a result was wrong. For sides that do more than they are timed for.
-pub type Timer<'a> = &'a mut dyn FnMut(u32) -> Option<f64>;
+/// Makes one call and times what of it counts; None if the result was wrong.
+pub type Watched<'a> = &'a mut dyn FnMut() -> Option<Duration>;
+
+/// Makes so many calls: nanoseconds a call, or None if a result was wrong.
+type Timer<'a> = &'a mut dyn FnMut(u32) -> Option<f64>;
 
 /// One comparison. `*_ns` are per item, medians over rounds; the ratios are taken per round, then at percentiles.
 #[derive(Debug, Serialize)]
@@ -177,7 +180,8 @@ impl Table {
         self.measure(case, None, peer, timed, &mut |calls| looped(ours, calls), &mut |calls| looped(theirs, calls))
     }
 
-    /// As [`Table::duel`] for coded data, with sides that time themselves.
+    /// As [`Table::duel`] for coded data. A call here can be shorter than its preparation, which is then not timed, and is
+    /// short beside what the system does in between, so a side's time is the median of its calls.
     ///
     /// # Errors
     ///
@@ -188,10 +192,12 @@ impl Table {
         coded: Coded,
         peer: &str,
         timed: &str,
-        ours: Timer,
-        theirs: Timer,
+        ours: Watched,
+        theirs: Watched,
     ) -> Result<(), String> {
-        self.measure(case, Some(coded), peer, timed, ours, theirs)
+        self.measure(case, Some(coded), peer, timed, &mut |calls| middle(ours, calls), &mut |calls| {
+            middle(theirs, calls)
+        })
     }
 
     fn measure(
@@ -300,15 +306,20 @@ impl Table {
     }
 }
 
-/// Calls that fill a slice, after a call that warms up; None if a result was wrong.
-pub fn repeats(side: Timer) -> Option<u32> {
-    side(1)?;
-    let once = side(1)?.max(1.0);
-    Some((SLICE.as_nanos() as f64 / once).ceil().clamp(1.0, 1e6) as u32)
+/// Calls that fill a slice, by the shortest of a few; None if a result was wrong.
+fn repeats(side: Timer) -> Option<u32> {
+    const TRIES: u32 = 3;
+    let shortest = (0..TRIES).try_fold(f64::INFINITY, |shortest, _| Some(side(1)?.min(shortest)))?.max(1.0);
+    Some((SLICE.as_nanos() as f64 / shortest).ceil().clamp(1.0, 1e6) as u32)
+}
+
+/// As `repeats`, of a side that times itself.
+pub fn repeats_of(side: Watched) -> Option<u32> {
+    repeats(&mut |calls| middle(side, calls))
 }
 
 /// Nanoseconds a call; None if a result was wrong.
-pub fn looped(side: Side, calls: u32) -> Option<f64> {
+fn looped(side: Side, calls: u32) -> Option<f64> {
     let mut right = true;
     let start = Instant::now();
     for _ in 0..calls {
@@ -318,10 +329,18 @@ pub fn looped(side: Side, calls: u32) -> Option<f64> {
     right.then(|| nanoseconds / f64::from(calls))
 }
 
-/// Nanoseconds a call of a side that times each of its calls, without what it does around it; None if a result was wrong.
-pub fn summed(side: &mut dyn FnMut() -> Option<Duration>, calls: u32) -> Option<f64> {
-    let total = (0..calls).try_fold(Duration::ZERO, |total, _| Some(total + side()?))?;
-    Some(total.as_nanos() as f64 / f64::from(calls))
+/// Nanoseconds of the middle one of so many calls; None if a result was wrong.
+pub fn middle(side: Watched, calls: u32) -> Option<f64> {
+    let mut times = (0..calls).map(|_| Some(side()?.as_nanos() as f64)).collect::<Option<Vec<f64>>>()?;
+    Some(percentile(&mut times, 0.5))
+}
+
+/// The time of a call, if its result was right.
+pub fn watch(call: impl FnOnce() -> bool) -> Option<Duration> {
+    let start = Instant::now();
+    let right = call();
+    let elapsed = start.elapsed();
+    right.then_some(elapsed)
 }
 
 /// The sample of nearest rank. `samples` is not empty.
@@ -384,15 +403,23 @@ mod tests {
     }
 
     #[test]
-    fn sides_that_time_themselves_are_not_charged_for_the_rest() {
-        let mut calls = 0;
+    fn a_side_that_times_itself_is_charged_the_middle_of_its_own_times() {
+        let mut times = [5, 9_000_000, 3].into_iter();
         let mut side = || {
             std::thread::sleep(SLICE);
-            calls += 1;
-            Some(Duration::from_nanos(calls))
+            Some(Duration::from_nanos(times.next()?))
         };
-        assert_eq!(summed(&mut side, 3), Some(2.0));
-        assert_eq!(summed(&mut || None, 3), None);
+        assert_eq!(middle(&mut side, 3), Some(5.0));
+        // None as soon as one call is.
+        assert_eq!(middle(&mut side, 1), None);
+        assert!(watch(|| true).is_some() && watch(|| false).is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_measured_is_counted_and_is_no_row() {
+        let mut table = Table::new("", true, 3, BackendId::Simd);
+        assert_eq!(table.unavailable("k", "n=1", "not here"), Ok(()));
+        assert_eq!((table.is_empty(), table.unavailable_rows()), (true, 1));
     }
 
     #[test]

@@ -18,29 +18,29 @@ mod rss;
 mod side;
 
 use shardmark_kernels::backend::Kernel;
-use shardmark_kernels::erasure::{Encode, Reconstruct};
+use shardmark_kernels::erasure::{Code, Encode, Reconstruct};
 
 use self::codec::{Block, Peer};
 use self::loss::{Draw, Loss};
 use self::recorded::{Reference, Verb, ratios};
 use self::side::Side;
-use crate::duel::{Case, Coded, Table, looped, summed};
+use crate::duel::{Case, Coded, Table, watch};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
 /// One code and shape.
-type Dimensions = (&'static str, usize, usize);
+type Dimensions = (Code, usize, usize);
 
 const SHAPES: [Dimensions; 8] = [
-    ("rs-fft8", 10, 4),
-    ("rs-fft8", 32, 32),
-    ("rs-fft8", 64, 64),
-    ("rs-fft8", 85, 171),
-    ("rs-fft8", 128, 128),
-    ("rs-fft16", 667, 1333),
-    ("rs-vandermonde", 10, 4),
-    ("rs-vandermonde", 32, 32),
+    (Code::RsFft8, 10, 4),
+    (Code::RsFft8, 32, 32),
+    (Code::RsFft8, 64, 64),
+    (Code::RsFft8, 85, 171),
+    (Code::RsFft8, 128, 128),
+    (Code::RsFft16, 667, 1333),
+    (Code::RsVandermonde, 10, 4),
+    (Code::RsVandermonde, 32, 32),
 ];
 
 const BODIES: [usize; 3] = [128 * KIB, MIB, 8 * MIB];
@@ -146,8 +146,8 @@ fn encode(table: &mut Table, (code, k, m): Dimensions, body_bytes: usize) -> Res
             Coded { bytes: body_bytes, recorded: &recorded(peer, Some(Verb::Encode), &block) },
             peer.name,
             &timed,
-            &mut |calls| looped(&mut || session.execute(), calls),
-            &mut |calls| looped(&mut || theirs.encode(), calls),
+            &mut || watch(|| session.execute()),
+            &mut || watch(|| theirs.encode()),
         )?;
     }
     Ok(())
@@ -184,8 +184,8 @@ fn reconstruct(table: &mut Table, (code, k, m): Dimensions, body_bytes: usize, l
             Coded { bytes: body_bytes, recorded: &recorded(peer, verb, &block) },
             peer.name,
             &timed,
-            &mut |calls| summed(&mut || arrivals.execute(ours, our_draw.next()), calls),
-            &mut |calls| summed(&mut || theirs.reconstruct(their_draw.next(), false), calls),
+            &mut || arrivals.execute(ours, our_draw.next()),
+            &mut || theirs.reconstruct(their_draw.next(), false),
         )?;
     }
     Ok(())

@@ -32,16 +32,21 @@ struct Rss {
 fn open(block: &Block, chunk_bytes: usize) -> Opened {
     let Block { k, m, .. } = *block;
     let mut chunks = block.rows(chunk_bytes);
-    let mut encoder = ReedSolomonEncoder::new(k, m, chunk_bytes).map_err(|e| e.to_string())?;
+    let encoder = ReedSolomonEncoder::new(k, m, chunk_bytes).map_err(|e| e.to_string())?;
     let decoder = ReedSolomonDecoder::new(k, m, chunk_bytes).map_err(|e| e.to_string())?;
-    for row in chunks.iter().take(k) {
-        encoder.add_original_shard(row).map_err(|e| e.to_string())?;
-    }
-    let parity = encoder.encode().map_err(|e| e.to_string())?;
-    chunks.iter_mut().skip(k).zip(parity.recovery_iter()).for_each(|(row, chunk)| row.copy_from_slice(chunk));
-    // Ends the round: the encoder is empty again.
-    drop(parity);
+    let parity = parity(k, m, &block.padded(chunk_bytes))?;
+    chunks.iter_mut().skip(k).zip(parity.chunks_exact(chunk_bytes)).for_each(|(row, chunk)| row.copy_from_slice(chunk));
     Ok(Box::new(Rss { k, chunks, encoder, decoder }))
+}
+
+/// The parity of `data`, chunk after chunk.
+///
+/// # Errors
+///
+/// The crate refuses the shape.
+pub fn parity(k: usize, m: usize, data: &[u8]) -> Result<Vec<u8>, String> {
+    let chunks = data.chunks_exact(data.len() / k);
+    Ok(reed_solomon_simd::encode(k, m, chunks).map_err(|e| e.to_string())?.concat())
 }
 
 impl Codec for Rss {

@@ -1,13 +1,14 @@
 //! Our side: one block of one code, encoded and checked, and its chunks as they arrive.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use shardmark_kernels::backend::{BackendId, Kernel};
 use shardmark_kernels::erasure::{Chunks, Code, Encode, Reconstruct, Shape};
 
 use super::codec::Block;
 use super::loss::Draw;
-use super::rse;
+use super::{rse, rss};
+use crate::duel::watch;
 use crate::ours::Ours;
 
 /// A code on the backend under test, ready for every block of a shape.
@@ -23,10 +24,8 @@ pub struct Side {
 impl Side {
     /// # Errors
     ///
-    /// There is no such code, or the backend has it not.
-    pub fn open(id: BackendId, code: &str, k: usize, m: usize) -> Result<Self, String> {
-        let known = Code::ALL.into_iter().find(|known| known.name() == code);
-        let code = known.ok_or_else(|| format!("there is no code {code}"))?;
+    /// The code has no such shape, or the backend has it not.
+    pub fn open(id: BackendId, code: Code, k: usize, m: usize) -> Result<Self, String> {
         let count = |count: usize| u16::try_from(count).map_err(|e| e.to_string());
         let shape = Shape::new(code, count(k)?, count(m)?).map_err(|e| e.to_string())?;
         Ok(Self { shape, encode: Ours::open(id, &shape)?, reconstruct: Ours::open(id, &shape) })
@@ -43,11 +42,11 @@ impl Side {
 
     /// Bytes of a chunk of the block.
     pub fn chunk_bytes(&self, block: &Block) -> usize {
-        block.chunk_bytes(if self.shape.code.name() == "rs-fft16" { 2 } else { 1 })
+        block.chunk_bytes(self.shape.code.symbol_bytes())
     }
 
-    /// All chunks of the block: compared with the kernel's oracle, for `rs-vandermonde` with the crate that it is byte-equal
-    /// to, and restored from the last `k` chunks, which tries every byte.
+    /// All chunks of the block: compared with the kernel's oracle, and with the crate that the code is byte-equal to where
+    /// there is one, and restored from the last `k` chunks, which tries every byte.
     ///
     /// # Errors
     ///
@@ -56,8 +55,13 @@ impl Side {
         let chunk_bytes = self.chunk_bytes(block);
         let data = block.padded(chunk_bytes);
         let parity = self.encode.checked(&self.shape, &data)?;
-        if self.shape.code == Code::RsVandermonde && rse::parity(block.k, block.m, &data)? != parity {
-            return Err(format!("{}: parity differs from crate reed-solomon-erasure's", Encode::NAME));
+        let same = match self.shape.code {
+            Code::RsVandermonde => rse::parity(block.k, block.m, &data)? == parity,
+            Code::RsFft16 => rss::parity(block.k, block.m, &data)? == parity,
+            Code::RsFft8 => true,
+        };
+        if !same {
+            return Err(format!("{}: parity differs from that of the crate with this code", Encode::NAME));
         }
         let pool = data.chunks_exact(chunk_bytes).chain(parity.chunks_exact(chunk_bytes)).map(<[u8]>::to_vec).collect();
         let mut arrivals = Arrivals { pool, chunk_bytes, data };
@@ -119,20 +123,21 @@ impl Arrivals {
     pub fn execute(&mut self, ours: &Ours<Reconstruct>, arrived: &[usize]) -> Option<Duration> {
         self.with(arrived, |chunks| {
             let mut session = ours.load(chunks).ok()?;
-            let start = Instant::now();
-            let right = session.execute();
-            let elapsed = start.elapsed();
-            right.then_some(elapsed)
+            watch(|| session.execute())
         })
     }
 
     /// The time from received chunks to data in a new buffer.
     pub fn compute(&mut self, ours: &Ours<Reconstruct>, arrived: &[usize]) -> Option<Duration> {
         self.with(arrived, |chunks| {
-            let start = Instant::now();
-            let output = ours.compute(chunks)?;
-            let elapsed = start.elapsed();
-            output.is_ok().then_some(elapsed)
+            let mut output = None;
+            let elapsed = watch(|| {
+                output = ours.compute(chunks);
+                matches!(output, Some(Ok(_)))
+            });
+            // Freed after the clock was read.
+            drop(output);
+            elapsed
         })
     }
 }
@@ -144,28 +149,30 @@ mod tests {
 
     #[test]
     fn a_block_is_checked_and_every_chunk_comes_back_to_the_pool() {
-        let side = Side::open(BackendId::Cpu, "rs-vandermonde", 5, 3).unwrap();
-        let block = Block::new(5, 3, 1_003);
-        let mut arrivals = side.chunks(&block).unwrap();
-        let ours = side.restores().unwrap();
-        let mut draw = Draw::new(Loss::Most, 5, 3);
-        assert_eq!(arrivals.checked_draws(ours, &draw), Ok(None));
-        for _ in 0..3 {
-            assert!(arrivals.execute(ours, draw.next()).is_some());
-            assert!(arrivals.compute(ours, draw.next()).is_some());
+        for (code, chunk_bytes) in [(Code::RsVandermonde, 201), (Code::RsFft8, 201), (Code::RsFft16, 202)] {
+            let side = Side::open(BackendId::Cpu, code, 5, 3).unwrap();
+            let block = Block::new(5, 3, 1_003);
+            let mut arrivals = side.chunks(&block).unwrap();
+            let ours = side.restores().unwrap();
+            let mut draw = Draw::new(Loss::Most, 5, 3);
+            assert_eq!(arrivals.checked_draws(ours, &draw), Ok(None));
+            for _ in 0..3 {
+                assert!(arrivals.execute(ours, draw.next()).is_some());
+                assert!(arrivals.compute(ours, draw.next()).is_some());
+            }
+            assert_eq!((arrivals.chunk_bytes, arrivals.pool.len()), (chunk_bytes, 8));
+            assert!(arrivals.pool.iter().all(|chunk| chunk.len() == chunk_bytes));
+            // One wrong byte is found.
+            arrivals.data[7] ^= 1;
+            assert!(arrivals.checked(ours, draw.next()).is_err());
         }
-        assert_eq!((arrivals.chunk_bytes, arrivals.pool.len()), (201, 8));
-        assert!(arrivals.pool.iter().all(|chunk| chunk.len() == 201));
-        // One wrong byte is found.
-        arrivals.data[7] ^= 1;
-        assert!(arrivals.checked(ours, draw.next()).is_err());
     }
 
     #[test]
-    fn a_code_or_a_shape_that_is_not_there_is_a_reason() {
-        let reason = |code, k, m| Side::open(BackendId::Cpu, code, k, m).err().unwrap();
-        assert_eq!(reason("rs-abacus", 5, 3), "there is no code rs-abacus");
-        assert!(reason("rs-vandermonde", 200, 100).contains("256 chunks"));
-        assert!(Side::open(BackendId::Cuda, "rs-vandermonde", 5, 3).err().unwrap().contains("cuda"));
+    fn a_shape_or_a_backend_that_is_not_there_is_a_reason() {
+        let reason = |id, k| Side::open(id, Code::RsVandermonde, k, 100).err().unwrap();
+        assert!(reason(BackendId::Cpu, 200).contains("256 chunks"));
+        assert!(reason(BackendId::Cpu, 70_000).contains("out of range"));
+        assert!(reason(BackendId::Cuda, 100).contains("cuda"));
     }
 }
