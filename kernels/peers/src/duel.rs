@@ -335,14 +335,6 @@ pub fn middle(side: Watched, calls: u32) -> Option<f64> {
     Some(percentile(&mut times, 0.5))
 }
 
-/// The time of a call, if its result was right.
-pub fn watch(call: impl FnOnce() -> bool) -> Option<Duration> {
-    let start = Instant::now();
-    let right = call();
-    let elapsed = start.elapsed();
-    right.then_some(elapsed)
-}
-
 /// The sample of nearest rank. `samples` is not empty.
 pub fn percentile(samples: &mut [f64], q: f64) -> f64 {
     samples.sort_by(f64::total_cmp);
@@ -412,7 +404,6 @@ mod tests {
         assert_eq!(middle(&mut side, 3), Some(5.0));
         // None as soon as one call is.
         assert_eq!(middle(&mut side, 1), None);
-        assert!(watch(|| true).is_some() && watch(|| false).is_none());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! `README.md` says who the peers are and what the numbers do not show.
 
 mod aggregate;
+mod clock;
 mod duel;
 mod erasure;
 mod host;

@@ -1,10 +1,11 @@
 //! ISA-L, from the system: GF(2^8), Cauchy matrix, nibble tables in assembly, the instruction set chosen at run time.
 
 use std::ffi::{c_int, c_uchar};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::codec::{Block, Codec, Opened, Peer, Rows};
 use super::recorded::Reference;
+use crate::clock::Clock;
 
 // Declared by hand after isa-l/erasure_code.h; all of them only read what is declared const here.
 #[link(name = "isal")]
@@ -130,7 +131,7 @@ impl Codec for Isal {
         assert_eq!(arrived.len(), k);
         arrived.iter().for_each(|index| present[*index] = true);
         let len = chunks.row(0).len();
-        let start = Instant::now();
+        let clock = Clock::start();
         for (row, index) in system.chunks_exact_mut(k).zip(arrived) {
             row.copy_from_slice(&matrix[index * k..][..k]);
         }
@@ -149,7 +150,7 @@ impl Codec for Isal {
         expand(picked, k, tables);
         // SAFETY: sources point to whole rows of `chunks`, targets to those of `restored`, both borrowed, all of one length.
         unsafe { combine(len, tables, sources, targets) };
-        let elapsed = start.elapsed();
+        let elapsed = clock.stop();
         let right = !check || missing.iter().enumerate().all(|(i, j)| restored.row(i) == chunks.row(*j));
         right.then_some(elapsed)
     }

@@ -24,7 +24,8 @@ use self::codec::{Block, Peer};
 use self::loss::{Draw, Loss};
 use self::recorded::{Reference, Verb, ratios};
 use self::side::Side;
-use crate::duel::{Case, Coded, Table, watch};
+use crate::clock::watch;
+use crate::duel::{Case, Coded, Table};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;

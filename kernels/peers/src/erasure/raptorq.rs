@@ -3,12 +3,13 @@
 //! A symbol has at most 65,535 bytes. Longer chunks are cut into source blocks of one symbol a chunk, all of which lose alike.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use raptorq::{EncodingPacket, ObjectTransmissionInformation};
 use raptorq::{SourceBlockDecoder, SourceBlockEncoder, SourceBlockEncodingPlan};
 
 use super::codec::{Block, Codec, Opened, Peer};
+use crate::clock::Clock;
 
 /// Repair symbols beyond `m`, for the patterns that `k` do not solve.
 const SPARE: usize = 8;
@@ -76,13 +77,13 @@ impl Codec for RaptorQ {
             .map(|all| (arrived.iter().map(|index| all[*index].clone()).collect(), all[*k + *m..].to_vec()))
             .collect();
         let mut restored = Vec::with_capacity(received.len());
-        let start = Instant::now();
+        let clock = Clock::start();
         for ((packets, spare), id) in received.into_iter().zip(0..) {
             let mut decoder = SourceBlockDecoder::new(id, config, block_bytes as u64);
             let first = decoder.decode(packets);
             restored.push(first.or_else(|| spare.into_iter().find_map(|packet| decoder.decode([packet])))?);
         }
-        let elapsed = start.elapsed();
+        let elapsed = clock.stop();
         let right = !check || restored.concat() == *data;
         right.then_some(elapsed)
     }

@@ -1,12 +1,13 @@
 //! reed-solomon-simd: GF(2^16), additive FFT, the instruction set chosen at run time.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reed_solomon_simd::{ReedSolomonDecoder, ReedSolomonEncoder};
 
 use super::codec::{Block, Codec, Opened, Peer, Rows};
 use super::recorded::Reference;
+use crate::clock::Clock;
 
 /// The crate.
 pub const PEER: Peer = Peer {
@@ -58,7 +59,7 @@ impl Codec for Rss {
 
     fn reconstruct(&mut self, arrived: &[usize], check: bool) -> Option<Duration> {
         let Self { k, chunks, decoder, .. } = self;
-        let start = Instant::now();
+        let clock = Clock::start();
         for index in arrived {
             match index.checked_sub(*k) {
                 None => decoder.add_original_shard(*index, chunks.row(*index)),
@@ -68,7 +69,7 @@ impl Codec for Rss {
         }
         let restored = decoder.decode().ok()?;
         black_box(restored.restored_original(0));
-        let elapsed = start.elapsed();
+        let elapsed = clock.stop();
         let right = !check || {
             let missing = (0..*k).filter(|index| !arrived.contains(index));
             missing.map(|j| (j, chunks.row(j))).eq(restored.restored_original_iter())

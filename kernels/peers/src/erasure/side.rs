@@ -8,7 +8,7 @@ use shardmark_kernels::erasure::{Chunks, Code, Encode, Reconstruct, Shape};
 use super::codec::Block;
 use super::loss::Draw;
 use super::{rse, rss};
-use crate::duel::watch;
+use crate::clock::watch;
 use crate::ours::Ours;
 
 /// A code on the backend under test, ready for every block of a shape.
