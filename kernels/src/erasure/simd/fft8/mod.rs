@@ -71,7 +71,8 @@ fn encode(points: &Points) -> Plan {
         Class::HighRate => {
             let chunks = k.div_ceil(block);
             let data = plan.rows((0..chunks * block).map(input));
-            let parity = plan.rows((0..block).map(|at| if at < m { Place::Output(at as u16) } else { Place::Unwanted }));
+            let parity =
+                plan.rows((0..block).map(|at| if at < m { Place::Output(at as u16) } else { Place::Unwanted }));
             let wanted: Vec<bool> = (0..block).map(|at| at < m).collect();
             let live: Vec<bool> = (0..chunks * block).map(|at| at < k).collect();
             if chunks == 1 {

@@ -36,7 +36,13 @@ pub(super) struct Butterflies {
 pub(super) enum Step {
     Butterflies(Butterflies),
     /// `to = add + factor * from` for `count` rows in turn; without `add`, `to = factor * from`.
-    Combine { to: u16, add: Option<u16>, from: u16, factor: u8, count: u16 },
+    Combine {
+        to: u16,
+        add: Option<u16>,
+        from: u16,
+        factor: u8,
+        count: u16,
+    },
 }
 
 /// Where a row lies.

@@ -36,7 +36,9 @@ impl<V: Vectors> Kernel<V> for Columns<'_, '_, '_, V> {
     #[inline(always)]
     fn run(self, v: V) {
         let len = self.outputs.first().map_or(0, |row| row.len());
-        debug_assert!(self.inputs.iter().all(|row| row.len() == len) && self.outputs.iter().all(|row| row.len() == len));
+        debug_assert!(
+            self.inputs.iter().all(|row| row.len() == len) && self.outputs.iter().all(|row| row.len() == len)
+        );
         let inputs: Vec<*mut u8> = self.inputs.iter().map(|row| row.as_ptr().cast_mut()).collect();
         let outputs: Vec<*mut u8> = self.outputs.iter_mut().map(|row| row.as_mut_ptr()).collect();
         let mut buffer = Buffer([const { MaybeUninit::uninit() }; BUFFER]);
@@ -127,30 +129,78 @@ impl<V: Vectors> Run<'_, V> {
                 Step::Butterflies(step) => {
                     let zero = step.twiddles[1] == 0;
                     match (step.direction, step.radix, zero, step.ahead.is_some()) {
-                        (Direction::Inverse, 2, true, true) => self.butterflies::<2, INVERSE, true, true>(step, rows, width),
-                        (Direction::Inverse, 2, true, false) => self.butterflies::<2, INVERSE, true, false>(step, rows, width),
-                        (Direction::Inverse, 2, false, true) => self.butterflies::<2, INVERSE, false, true>(step, rows, width),
-                        (Direction::Inverse, 2, false, false) => self.butterflies::<2, INVERSE, false, false>(step, rows, width),
-                        (Direction::Inverse, 4, true, true) => self.butterflies::<4, INVERSE, true, true>(step, rows, width),
-                        (Direction::Inverse, 4, true, false) => self.butterflies::<4, INVERSE, true, false>(step, rows, width),
-                        (Direction::Inverse, 4, false, true) => self.butterflies::<4, INVERSE, false, true>(step, rows, width),
-                        (Direction::Inverse, 4, false, false) => self.butterflies::<4, INVERSE, false, false>(step, rows, width),
-                        (Direction::Inverse, _, true, true) => self.butterflies::<8, INVERSE, true, true>(step, rows, width),
-                        (Direction::Inverse, _, true, false) => self.butterflies::<8, INVERSE, true, false>(step, rows, width),
-                        (Direction::Inverse, _, false, true) => self.butterflies::<8, INVERSE, false, true>(step, rows, width),
-                        (Direction::Inverse, _, false, false) => self.butterflies::<8, INVERSE, false, false>(step, rows, width),
-                        (Direction::Forward, 2, true, true) => self.butterflies::<2, FORWARD, true, true>(step, rows, width),
-                        (Direction::Forward, 2, true, false) => self.butterflies::<2, FORWARD, true, false>(step, rows, width),
-                        (Direction::Forward, 2, false, true) => self.butterflies::<2, FORWARD, false, true>(step, rows, width),
-                        (Direction::Forward, 2, false, false) => self.butterflies::<2, FORWARD, false, false>(step, rows, width),
-                        (Direction::Forward, 4, true, true) => self.butterflies::<4, FORWARD, true, true>(step, rows, width),
-                        (Direction::Forward, 4, true, false) => self.butterflies::<4, FORWARD, true, false>(step, rows, width),
-                        (Direction::Forward, 4, false, true) => self.butterflies::<4, FORWARD, false, true>(step, rows, width),
-                        (Direction::Forward, 4, false, false) => self.butterflies::<4, FORWARD, false, false>(step, rows, width),
-                        (Direction::Forward, _, true, true) => self.butterflies::<8, FORWARD, true, true>(step, rows, width),
-                        (Direction::Forward, _, true, false) => self.butterflies::<8, FORWARD, true, false>(step, rows, width),
-                        (Direction::Forward, _, false, true) => self.butterflies::<8, FORWARD, false, true>(step, rows, width),
-                        (Direction::Forward, _, false, false) => self.butterflies::<8, FORWARD, false, false>(step, rows, width),
+                        (Direction::Inverse, 2, true, true) => {
+                            self.butterflies::<2, INVERSE, true, true>(step, rows, width)
+                        }
+                        (Direction::Inverse, 2, true, false) => {
+                            self.butterflies::<2, INVERSE, true, false>(step, rows, width)
+                        }
+                        (Direction::Inverse, 2, false, true) => {
+                            self.butterflies::<2, INVERSE, false, true>(step, rows, width)
+                        }
+                        (Direction::Inverse, 2, false, false) => {
+                            self.butterflies::<2, INVERSE, false, false>(step, rows, width)
+                        }
+                        (Direction::Inverse, 4, true, true) => {
+                            self.butterflies::<4, INVERSE, true, true>(step, rows, width)
+                        }
+                        (Direction::Inverse, 4, true, false) => {
+                            self.butterflies::<4, INVERSE, true, false>(step, rows, width)
+                        }
+                        (Direction::Inverse, 4, false, true) => {
+                            self.butterflies::<4, INVERSE, false, true>(step, rows, width)
+                        }
+                        (Direction::Inverse, 4, false, false) => {
+                            self.butterflies::<4, INVERSE, false, false>(step, rows, width)
+                        }
+                        (Direction::Inverse, _, true, true) => {
+                            self.butterflies::<8, INVERSE, true, true>(step, rows, width)
+                        }
+                        (Direction::Inverse, _, true, false) => {
+                            self.butterflies::<8, INVERSE, true, false>(step, rows, width)
+                        }
+                        (Direction::Inverse, _, false, true) => {
+                            self.butterflies::<8, INVERSE, false, true>(step, rows, width)
+                        }
+                        (Direction::Inverse, _, false, false) => {
+                            self.butterflies::<8, INVERSE, false, false>(step, rows, width)
+                        }
+                        (Direction::Forward, 2, true, true) => {
+                            self.butterflies::<2, FORWARD, true, true>(step, rows, width)
+                        }
+                        (Direction::Forward, 2, true, false) => {
+                            self.butterflies::<2, FORWARD, true, false>(step, rows, width)
+                        }
+                        (Direction::Forward, 2, false, true) => {
+                            self.butterflies::<2, FORWARD, false, true>(step, rows, width)
+                        }
+                        (Direction::Forward, 2, false, false) => {
+                            self.butterflies::<2, FORWARD, false, false>(step, rows, width)
+                        }
+                        (Direction::Forward, 4, true, true) => {
+                            self.butterflies::<4, FORWARD, true, true>(step, rows, width)
+                        }
+                        (Direction::Forward, 4, true, false) => {
+                            self.butterflies::<4, FORWARD, true, false>(step, rows, width)
+                        }
+                        (Direction::Forward, 4, false, true) => {
+                            self.butterflies::<4, FORWARD, false, true>(step, rows, width)
+                        }
+                        (Direction::Forward, 4, false, false) => {
+                            self.butterflies::<4, FORWARD, false, false>(step, rows, width)
+                        }
+                        (Direction::Forward, _, true, true) => {
+                            self.butterflies::<8, FORWARD, true, true>(step, rows, width)
+                        }
+                        (Direction::Forward, _, true, false) => {
+                            self.butterflies::<8, FORWARD, true, false>(step, rows, width)
+                        }
+                        (Direction::Forward, _, false, true) => {
+                            self.butterflies::<8, FORWARD, false, true>(step, rows, width)
+                        }
+                        (Direction::Forward, _, false, false) => {
+                            self.butterflies::<8, FORWARD, false, false>(step, rows, width)
+                        }
                         (Direction::Across, 2, _, _) => self.butterflies::<2, ACROSS, false, false>(step, rows, width),
                         (Direction::Across, 4, _, _) => self.butterflies::<4, ACROSS, false, false>(step, rows, width),
                         (Direction::Across, _, _, _) => self.butterflies::<8, ACROSS, false, false>(step, rows, width),
