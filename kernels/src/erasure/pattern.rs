@@ -305,3 +305,29 @@ pub(super) fn walsh_hadamard(bits: u32, values: &mut [i32]) {
     }
     fold_all(values);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_transform_is_the_sum_with_signs_at_every_size() {
+        for (bits, sizes) in [(8, 0..=8), (16, 0..=16)] {
+            let modulus = (1i64 << bits) - 1;
+            for size in sizes.map(|log| 1usize << log) {
+                let random = |i: usize| (i.wrapping_mul(0x9e37_79b9) >> 7) as i32 & modulus as i32;
+                let inputs: [&dyn Fn(usize) -> i32; 3] = [&random, &|_| 1 << bits, &|i| (1 << bits) >> (i & 1)];
+                for input in inputs {
+                    let mut values: Vec<i32> = (0..size).map(input).collect();
+                    walsh_hadamard(bits, &mut values);
+                    for at in [0, 1, 2, 5, 8, 63, 64, 1000, size / 2, size - 1].into_iter().filter(|at| *at < size) {
+                        let sign = |i: usize| 1 - 2 * i64::from((i & at).count_ones() & 1);
+                        let sum: i64 = (0..size).map(|i| sign(i) * i64::from(input(i))).sum();
+                        assert!((0..=modulus).contains(&i64::from(values[at])), "{bits} {size} {at}");
+                        assert_eq!(i64::from(values[at]) % modulus, sum.rem_euclid(modulus), "{bits} {size} {at}");
+                    }
+                }
+            }
+        }
+    }
+}
