@@ -4,7 +4,7 @@
 //!
 //! - elements lie in buffers as pairs over GF(2^8) ([`tower`]): tables for all constants take 8 KiB, and most products half
 //!   the look-ups;
-//! - a column of one vector pair of all rows is read, transformed and written while it is in the cache ([`columns`]);
+//! - a column of a few vector pairs of all rows is read, transformed and written while it is in the cache ([`columns`]);
 //! - two layers are done in one pass, depth first, without what is zero or not wanted ([`transform`], [`layers`]).
 //!
 //! Vectors are at most 32 bytes wide, the half of a run: where bytes lie in a row then needs no permutation. With 64-byte
@@ -31,7 +31,7 @@ const COLUMN_BYTES: usize = 128 << 10;
 /// Most 64-byte lines of a row in a column.
 const MOST_LINES: usize = 8;
 
-/// What lives across calls: tables, which rows are where, and buffers.
+/// What lives across calls: tables (made in some 50 us), which rows are where, and buffers.
 pub(in crate::erasure) struct Fft16<V: Vectors> {
     v: V,
     points: Points,
@@ -45,7 +45,7 @@ impl<V: Vectors> Fft16<V> {
     /// For points of GF(2^16) and vectors of at most 32 bytes.
     pub(in crate::erasure) fn new(v: V, points: Points) -> Self {
         const { assert!(V::WIDTH <= COLUMN / 2) };
-        let Points { block, k, m, .. } = points;
+        let Points { block, k, .. } = points;
         let data = match points.class {
             Class::HighRate => {
                 let blocks = (0..k).step_by(block);
@@ -60,7 +60,6 @@ impl<V: Vectors> Fft16<V> {
             Block::consecutive(first, block, start - first, start - range.start..end - range.start)
         });
         let parity = parity.collect();
-        debug_assert!(m > 0);
         Self { v, points, tower: Tower::new(points.field), data, parity, scratch: Scratch::default() }
     }
 
