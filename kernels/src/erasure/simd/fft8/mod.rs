@@ -1,5 +1,6 @@
 //! `rs-fft8` on vectors.
 
+mod few;
 mod plan;
 mod transform;
 
@@ -33,7 +34,12 @@ impl<V: Vectors> Fft8<V> {
 
 impl<V: Vectors> Coder for Fft8<V> {
     fn encode(&self, data: &[&[u8]], parity: &mut [&mut [u8]]) -> Result<(), Error> {
-        self.v.run(Columns::<V> { plan: &self.encode, multipliers: &self.multipliers, inputs: data, outputs: parity });
+        let multipliers = &self.multipliers;
+        if few::takes::<V>(&self.points, parity.first().map_or(0, |row| row.len())) {
+            self.v.run(few::Encode::<V> { multipliers, data, parity });
+        } else {
+            self.v.run(Columns::<V> { plan: &self.encode, multipliers, inputs: data, outputs: parity });
+        }
         Ok(())
     }
 

@@ -6,9 +6,13 @@ use super::plan::{Butterflies, Direction, Place, Plan, Step};
 use crate::erasure::simd::vectors::{Kernel, Vectors};
 
 /// Bytes of the buffer.
-const BUFFER: usize = 1 << 16;
-/// Bytes of a column's rows, at most.
-const WIDEST: usize = 512;
+const BUFFER: usize = 1 << 17;
+/// Bytes of the first cache that a column's rows may fill.
+const FIRST_CACHE: usize = 3 << 13;
+/// Bytes of a column's rows where all of them fit the first cache.
+const NARROW: usize = 512;
+/// The same where parts do, in which steps then stay for longest.
+const WIDEST: usize = 1024;
 /// Columns are multiples of this many bytes, but for the last ones.
 const LINE: usize = 64;
 
@@ -76,8 +80,11 @@ impl<V: Vectors> Run<'_, V> {
     #[inline(always)]
     unsafe fn columns(&self, inputs: &[*mut u8], outputs: &[*mut u8], len: usize, buffer: &mut Buffer) {
         // One row more for what nobody wants.
-        let pitch = (BUFFER / (usize::from(self.plan.work) + 1) / LINE * LINE).clamp(LINE, WIDEST);
+        let rows = usize::from(self.plan.work) + 1;
+        let widest = if rows * NARROW <= FIRST_CACHE { NARROW } else { WIDEST };
         let unit = 2 * V::WIDTH;
+        let step = unit.max(LINE);
+        let pitch = (BUFFER / rows / step * step).min(widest);
         let work = buffer.0.as_mut_ptr().cast::<u8>();
         let fixed = |at: u16| (work.wrapping_add(usize::from(at) * pitch), 0);
         let place = |place: &Place| match *place {
@@ -92,12 +99,14 @@ impl<V: Vectors> Run<'_, V> {
         let (mut start, mut last) = (0, 0);
         while start < len {
             let mut width = pitch.min(len - start);
-            if width < unit {
-                // The last vectors overlap those before: both compute the same bytes.
-                start = len - unit;
-                width = unit;
-            } else if width < pitch {
-                width -= width % unit;
+            if !width.is_multiple_of(unit) {
+                width = width.next_multiple_of(unit);
+                if len >= width {
+                    // The last column overlaps the one before: both compute the same bytes.
+                    start = len - width;
+                } else {
+                    width -= unit;
+                }
             }
             for (row, moves) in rows.iter_mut().zip(&moves) {
                 *row = row.wrapping_add((start - last) & moves);
