@@ -32,11 +32,28 @@ pub(super) struct Butterflies {
 }
 
 /// One step. Rows are positions in [`Plan::places`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Step {
     Butterflies(Butterflies),
     /// `to = add + factor * from` for `count` rows in turn; without `add`, `to = factor * from`.
-    Combine { to: u16, add: Option<u16>, from: u16, factor: u8, count: u16 },
+    Combine {
+        to: u16,
+        add: Option<u16>,
+        from: u16,
+        factor: u8,
+        count: u16,
+    },
+    Mix(Mix),
+}
+
+/// Row `j` of `block` becomes the sum of row `j` of each input times its factor, and of row `j` of a derivative: the sum of
+/// the rows whose number has one bit more than `j`.
+#[derive(Clone, Debug)]
+pub(super) struct Mix {
+    pub block: u16,
+    pub to: u16,
+    pub derivative: Option<u16>,
+    pub inputs: Vec<(u16, u8)>,
 }
 
 /// Where a row lies.
@@ -64,6 +81,11 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// With room for so many steps and places.
+    pub(super) fn with_capacity(steps: usize, places: usize) -> Self {
+        Self { steps: Vec::with_capacity(steps), places: Vec::with_capacity(places), work: 0 }
+    }
+
     /// `count` rows of the buffer; the first of them.
     pub(super) fn work(&mut self, count: usize) -> usize {
         let first = self.work;

@@ -2,7 +2,8 @@
 
 use std::mem::MaybeUninit;
 
-use super::plan::{Butterflies, Direction, Place, Plan, Step};
+use super::plan::{Butterflies, Direction, Mix, Place, Plan, Step};
+use crate::erasure::pattern::MOST_BLOCKS;
 use crate::erasure::simd::vectors::{Kernel, Vectors};
 
 /// Bytes of the buffer.
@@ -40,7 +41,9 @@ impl<V: Vectors> Kernel<V> for Columns<'_, '_, '_, V> {
     #[inline(always)]
     fn run(self, v: V) {
         let len = self.outputs.first().map_or(0, |row| row.len());
-        debug_assert!(self.inputs.iter().all(|row| row.len() == len) && self.outputs.iter().all(|row| row.len() == len));
+        debug_assert!(
+            self.inputs.iter().all(|row| row.len() == len) && self.outputs.iter().all(|row| row.len() == len)
+        );
         let inputs: Vec<*mut u8> = self.inputs.iter().map(|row| row.as_ptr().cast_mut()).collect();
         let outputs: Vec<*mut u8> = self.outputs.iter_mut().map(|row| row.as_mut_ptr()).collect();
         let mut buffer = Buffer([const { MaybeUninit::uninit() }; BUFFER]);
@@ -136,37 +139,33 @@ impl<V: Vectors> Run<'_, V> {
                     }
                 }
                 Step::Butterflies(step) => {
-                    let zero = step.twiddles[1] == 0;
-                    match (step.direction, step.radix, zero, step.ahead.is_some()) {
-                        (Direction::Inverse, 2, true, true) => self.butterflies::<2, 2, INVERSE, true, true>(step, rows, width),
-                        (Direction::Inverse, 2, true, false) => self.butterflies::<2, 2, INVERSE, true, false>(step, rows, width),
-                        (Direction::Inverse, 2, false, true) => self.butterflies::<2, 2, INVERSE, false, true>(step, rows, width),
-                        (Direction::Inverse, 2, false, false) => self.butterflies::<2, 2, INVERSE, false, false>(step, rows, width),
-                        (Direction::Inverse, 4, true, true) => self.butterflies::<4, 2, INVERSE, true, true>(step, rows, width),
-                        (Direction::Inverse, 4, true, false) => self.butterflies::<4, 2, INVERSE, true, false>(step, rows, width),
-                        (Direction::Inverse, 4, false, true) => self.butterflies::<4, 2, INVERSE, false, true>(step, rows, width),
-                        (Direction::Inverse, 4, false, false) => self.butterflies::<4, 2, INVERSE, false, false>(step, rows, width),
-                        (Direction::Inverse, _, true, true) => self.butterflies::<8, 1, INVERSE, true, true>(step, rows, width),
-                        (Direction::Inverse, _, true, false) => self.butterflies::<8, 1, INVERSE, true, false>(step, rows, width),
-                        (Direction::Inverse, _, false, true) => self.butterflies::<8, 1, INVERSE, false, true>(step, rows, width),
-                        (Direction::Inverse, _, false, false) => self.butterflies::<8, 1, INVERSE, false, false>(step, rows, width),
-                        (Direction::Forward, 2, true, true) => self.butterflies::<2, 2, FORWARD, true, true>(step, rows, width),
-                        (Direction::Forward, 2, true, false) => self.butterflies::<2, 2, FORWARD, true, false>(step, rows, width),
-                        (Direction::Forward, 2, false, true) => self.butterflies::<2, 2, FORWARD, false, true>(step, rows, width),
-                        (Direction::Forward, 2, false, false) => self.butterflies::<2, 2, FORWARD, false, false>(step, rows, width),
-                        (Direction::Forward, 4, true, true) => self.butterflies::<4, 2, FORWARD, true, true>(step, rows, width),
-                        (Direction::Forward, 4, true, false) => self.butterflies::<4, 2, FORWARD, true, false>(step, rows, width),
-                        (Direction::Forward, 4, false, true) => self.butterflies::<4, 2, FORWARD, false, true>(step, rows, width),
-                        (Direction::Forward, 4, false, false) => self.butterflies::<4, 2, FORWARD, false, false>(step, rows, width),
-                        (Direction::Forward, _, true, true) => self.butterflies::<8, 1, FORWARD, true, true>(step, rows, width),
-                        (Direction::Forward, _, true, false) => self.butterflies::<8, 1, FORWARD, true, false>(step, rows, width),
-                        (Direction::Forward, _, false, true) => self.butterflies::<8, 1, FORWARD, false, true>(step, rows, width),
-                        (Direction::Forward, _, false, false) => self.butterflies::<8, 1, FORWARD, false, false>(step, rows, width),
-                        (Direction::Across, 2, _, _) => self.butterflies::<2, 2, ACROSS, false, false>(step, rows, width),
-                        (Direction::Across, 4, _, _) => self.butterflies::<4, 2, ACROSS, false, false>(step, rows, width),
-                        (Direction::Across, _, _, _) => self.butterflies::<8, 1, ACROSS, false, false>(step, rows, width),
+                    // A variant of the code for each combination.
+                    macro_rules! variant {
+                        ($rows:literal, $across:literal) => {
+                            match (step.direction, step.twiddles[1] == 0) {
+                                (Direction::Inverse, true) => variant!($rows, $across, INVERSE, true),
+                                (Direction::Inverse, false) => variant!($rows, $across, INVERSE, false),
+                                (Direction::Forward, true) => variant!($rows, $across, FORWARD, true),
+                                (Direction::Forward, false) => variant!($rows, $across, FORWARD, false),
+                                (Direction::Across, _) => variant!($rows, $across, ACROSS, false),
+                            }
+                        };
+                        ($rows:literal, $across:literal, $direction:ident, $zero:literal) => {
+                            match step.ahead {
+                                Some(_) => {
+                                    self.butterflies::<$rows, $across, $direction, $zero, true>(step, rows, width)
+                                }
+                                None => self.butterflies::<$rows, $across, $direction, $zero, false>(step, rows, width),
+                            }
+                        };
+                    }
+                    match step.radix {
+                        2 => variant!(2, 2),
+                        4 => variant!(4, 2),
+                        _ => variant!(8, 1),
                     }
                 }
+                Step::Mix(mix) => self.mix(mix, rows, width),
             }
         }
     }
@@ -188,6 +187,47 @@ impl<V: Vectors> Run<'_, V> {
                     None => product,
                 };
                 v.store(to.add(at), sum);
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Self::step`].
+    #[inline(always)]
+    unsafe fn mix(&self, mix: &Mix, rows: &[*mut u8], width: usize) {
+        let v = self.v;
+        let block = usize::from(mix.block);
+        let mut by = [v.factor(&self.multipliers[0]); MOST_BLOCKS];
+        for (by, (_, factor)) in by.iter_mut().zip(&mix.inputs) {
+            *by = v.factor(&self.multipliers[usize::from(*factor)]);
+        }
+        for j in 0..block {
+            let mut terms = [std::ptr::null::<u8>(); 8];
+            let mut count = 0;
+            if let Some(from) = mix.derivative {
+                for bit in (0..block.trailing_zeros()).map(|i| 1 << i).filter(|bit| j & bit == 0) {
+                    terms[count] = rows[usize::from(from) + (j | bit)];
+                    count += 1;
+                }
+            }
+            let mut products = [std::ptr::null::<u8>(); MOST_BLOCKS];
+            for (product, (from, _)) in products.iter_mut().zip(&mix.inputs) {
+                *product = rows[usize::from(*from) + j];
+            }
+            let to = rows[usize::from(mix.to) + j];
+            for at in (0..width).step_by(V::WIDTH) {
+                let mut sum = v.zero();
+                for term in &terms[..count] {
+                    // SAFETY: the rows go on to here.
+                    sum = v.xor(sum, unsafe { v.load(term.add(at)) });
+                }
+                for i in 0..mix.inputs.len().min(MOST_BLOCKS) {
+                    // SAFETY: the rows go on to here.
+                    sum = v.xor(sum, v.multiply(by[i], unsafe { v.load(products[i].add(at)) }));
+                }
+                // SAFETY: the rows go on to here.
+                unsafe { v.store(to.add(at), sum) };
             }
         }
     }
