@@ -28,7 +28,7 @@ impl<V: Vectors> Fft8<V> {
     pub(super) fn new(v: V, points: Points) -> Self {
         let product = |a: u8, b: u8| points.field.multiply(a.into(), b.into()) as u8;
         let mut encode = encode(&points);
-        encode.look_ahead();
+        encode.finish();
         Self { v, points, constants: Constants::new(v, product), encode }
     }
 }
@@ -107,3 +107,6 @@ fn encode(points: &Points) -> Plan {
     }
     plan
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,6 +92,6 @@ fn plan(field: &Field, transforms: &Transforms) -> Plan {
             plan.combine(missing, None, sum + row.at, factor(row.factor), 1);
         }
     }
-    plan.look_ahead();
+    plan.finish();
     plan
 }

@@ -151,12 +151,7 @@ impl<V: Vectors> Run<'_, V> {
                             }
                         };
                         ($rows:literal, $across:literal, $direction:ident, $zero:literal) => {
-                            match step.ahead {
-                                Some(_) => {
-                                    self.butterflies::<$rows, $across, $direction, $zero, true>(step, rows, width)
-                                }
-                                None => self.butterflies::<$rows, $across, $direction, $zero, false>(step, rows, width),
-                            }
+                            self.butterflies::<$rows, $across, $direction, $zero>(step, rows, width)
                         };
                     }
                     match step.radix {
@@ -236,7 +231,7 @@ impl<V: Vectors> Run<'_, V> {
     ///
     /// As [`Self::step`].
     #[inline(always)]
-    unsafe fn butterflies<const R: usize, const L: usize, const DIRECTION: u8, const ZERO: bool, const AHEAD: bool>(
+    unsafe fn butterflies<const R: usize, const L: usize, const DIRECTION: u8, const ZERO: bool>(
         &self,
         step: &Butterflies,
         rows: &[*mut u8],
@@ -263,13 +258,13 @@ impl<V: Vectors> Run<'_, V> {
                 store[i] = row(to, i);
             }
             let mut ahead = load;
-            if let (true, Some((first, next))) = (AHEAD, step.ahead) {
+            if let Some((first, next)) = step.ahead {
                 for i in 0..R {
                     ahead[i] = row(first.into(), i).wrapping_add(if next { width } else { 0 });
                 }
             }
             for at in (0..width).step_by(L * V::WIDTH) {
-                if AHEAD && at % LINE == 0 {
+                if step.ahead.is_some() && at % LINE == 0 {
                     for i in 0..R {
                         v.prefetch(ahead[i].wrapping_add(at));
                     }
