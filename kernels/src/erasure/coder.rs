@@ -63,8 +63,7 @@ pub(super) struct Codec {
     pub(super) pool: Pool,
     pub(super) shape: Shape,
     pub(super) coder: Box<dyn Coder>,
-    /// Who hashes in lanes, if anybody.
-    pub(super) hasher: Option<Hasher>,
+    hasher: Option<Hasher>,
 }
 
 impl Codec {
@@ -74,9 +73,13 @@ impl Codec {
     }
 
     /// Commits to chunks in one pass, where the CPU has lanes to hash in.
-    #[allow(dead_code)] // The vector backend's.
     pub(super) fn in_one_pass(self) -> Self {
         Self { hasher: Hasher::detect(), ..self }
+    }
+
+    /// Who hashes chunks of this size in lanes, if anybody.
+    pub(super) fn hasher(&self, chunk_bytes: usize) -> Option<&Hasher> {
+        self.hasher.as_ref().filter(|hasher| hasher.suits(chunk_bytes))
     }
 
     /// Cuts rows into one byte column per thread and runs `work` on each.
@@ -149,7 +152,9 @@ impl Prepared<Reconstruct> for Codec {
     fn load<'a>(&'a self, chunks: &'a Chunks) -> Result<Box<dyn Session<Reconstruct> + 'a>, Error> {
         let places = reconstruct::validate(&self.shape, chunks);
         let chunk_bytes = chunks.chunk_bytes;
-        Ok(Box::new(Reconstruction { codec: self, places, chunk_bytes, data: Vec::new(), done: false }))
+        // Refused chunks may claim any length.
+        let data = if places.is_ok() { vec![0; self.shape.k() * chunk_bytes] } else { Vec::new() };
+        Ok(Box::new(Reconstruction { codec: self, places, chunk_bytes, data, done: false }))
     }
 }
 

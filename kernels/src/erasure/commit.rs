@@ -31,7 +31,7 @@ impl Session<Disperse> for Dispersing<'_> {
         let Self { codec, data, chunk_bytes, .. } = *self;
         self.tree = None;
         self.parity.resize(codec.shape.m() * chunk_bytes, 0);
-        self.tree = Some(match &codec.hasher {
+        self.tree = Some(match codec.hasher(chunk_bytes) {
             Some(hasher) => codec.commit_in_one_pass(hasher, data, chunk_bytes, &mut self.parity, control)?,
             None => codec.commit(data, chunk_bytes, &mut self.parity, control)?,
         });
@@ -47,7 +47,9 @@ impl Session<Disperse> for Dispersing<'_> {
 impl Prepared<Retrieve> for Codec {
     fn load<'a>(&'a self, delivery: &'a Delivery) -> Result<Box<dyn Session<Retrieve> + 'a>, Error> {
         let places = retrieve::validate(&self.shape, delivery);
-        Ok(Box::new(Retrieving { codec: self, delivery, places, data: Vec::new(), verdict: None }))
+        // Refused chunks may claim any length.
+        let data = if places.is_ok() { vec![0; self.shape.k() * delivery.chunk_bytes] } else { Vec::new() };
+        Ok(Box::new(Retrieving { codec: self, delivery, places, data, verdict: None }))
     }
 }
 
@@ -66,7 +68,7 @@ impl Session<Retrieve> for Retrieving<'_> {
         self.verdict = Some(match &self.places {
             Ok(places) => {
                 self.data.resize(self.codec.shape.k() * self.delivery.chunk_bytes, 0);
-                match &self.codec.hasher {
+                match self.codec.hasher(self.delivery.chunk_bytes) {
                     Some(hasher) => {
                         self.codec.retrieve_in_one_pass(hasher, self.delivery, places, &mut self.data, control)?
                     }

@@ -6,7 +6,7 @@
 use rand::Rng;
 
 use super::merkle::Tree;
-use super::{Encode, EncodeParams, Shape, cpu};
+use super::{Encode, EncodeParams, Shape, cpu, simd};
 use crate::backend::{Backend, BackendId, Error, Kernel, Mismatch, Options, Unavailable, Work, generator};
 
 /// `erasure/disperse`. Input: as of [`Encode`]. The commitment is over data and parity chunks, in this order.
@@ -72,7 +72,8 @@ impl Kernel for Disperse {
     fn open(id: BackendId, options: &Options) -> Result<Box<dyn Backend<Self>>, Unavailable> {
         match id {
             BackendId::Cpu => Ok(Box::new(cpu::Cpu::open(options)?)),
-            BackendId::Simd | BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
+            BackendId::Simd => Ok(Box::new(simd::Simd::open(options)?)),
+            BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
         }
     }
 }

@@ -8,7 +8,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::{Code, Shape, cpu, naive};
+use super::{Code, Shape, cpu, naive, simd};
 use crate::backend::{Backend, BackendId, Error, Kernel, Mismatch, Options, Unavailable, Work, generator};
 
 /// `erasure/reconstruct`. Output: the `k * chunk_bytes` data bytes, chunk after chunk, or the reason for refusing.
@@ -227,7 +227,8 @@ impl Kernel for Reconstruct {
     fn open(id: BackendId, options: &Options) -> Result<Box<dyn Backend<Self>>, Unavailable> {
         match id {
             BackendId::Cpu => Ok(Box::new(cpu::Cpu::open(options)?)),
-            BackendId::Simd | BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
+            BackendId::Simd => Ok(Box::new(simd::Simd::open(options)?)),
+            BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
         }
     }
 }

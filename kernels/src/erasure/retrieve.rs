@@ -10,7 +10,7 @@ use rand::{Rng, RngExt};
 
 use super::merkle::{Hash, Proof, Tree, verify};
 use super::reconstruct::{ReconstructParams, places};
-use super::{Reconstruct, Refusal, Shape, cpu, naive};
+use super::{Reconstruct, Refusal, Shape, cpu, naive, simd};
 use crate::backend::{
     Backend, BackendId, Error, Kernel, Mismatch, Options, Unavailable, Work, carries_invalid, generator,
 };
@@ -161,7 +161,8 @@ impl Kernel for Retrieve {
     fn open(id: BackendId, options: &Options) -> Result<Box<dyn Backend<Self>>, Unavailable> {
         match id {
             BackendId::Cpu => Ok(Box::new(cpu::Cpu::open(options)?)),
-            BackendId::Simd | BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
+            BackendId::Simd => Ok(Box::new(simd::Simd::open(options)?)),
+            BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The scalar backend: one [`Coder`] a code.
 
-mod fft;
+pub(super) mod fft;
 mod vandermonde;
 
 use super::Shape;

@@ -195,6 +195,8 @@ unsafe fn hash<L: Lanes>(l: L, places: &[Place; LANES], form: &Form, values: &mu
 /// Hashes in lanes. It exists only on a CPU that has them.
 #[derive(Clone, Copy)]
 pub struct Hasher {
+    /// Crate blake3 has wider vectors than these, within one string.
+    is_narrow: bool,
     hash: unsafe fn(&[Place; LANES], &Form, &mut [Value; LANES]),
 }
 
@@ -203,9 +205,14 @@ impl Hasher {
     pub fn detect() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         if x86_64::Avx2::detect().is_some() {
-            return Some(Self { hash: x86_64::hash_avx2 });
+            return Some(Self { is_narrow: is_x86_feature_detected!("avx512vl"), hash: x86_64::hash_avx2 });
         }
         None
+    }
+
+    /// Whether many strings of so many bytes are hashed here as fast as anywhere.
+    pub fn suits(&self, bytes: usize) -> bool {
+        !self.is_narrow || bytes < LANES * CHUNK
     }
 
     /// The values of the strings at the places.
@@ -419,7 +426,7 @@ pub(super) mod tests {
             // SAFETY: as promised by the caller.
             unsafe { hash(Model, p, f, v) }
         }
-        Hasher { hash: hash_model }
+        Hasher { is_narrow: false, hash: hash_model }
     }
 
     /// Strings of `bytes` bytes, one chunk each, at unaligned places.
