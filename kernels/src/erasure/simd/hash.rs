@@ -468,7 +468,7 @@ pub(super) mod tests {
         for hasher in [Some(model()), Hasher::detect()].into_iter().flatten() {
             let places: [Place; LANES] = std::array::from_fn(|lane| {
                 let (first, middle, last) = (string[0..].as_ptr(), string[64..].as_ptr(), string[960..].as_ptr());
-                Place { first, middle, last, counter: (lane as u64) << 31 | lane as u64 * 3 }
+                Place { first, middle, last, counter: ((lane as u64) << 31) | (lane as u64 * 3) }
             });
             let mut values = [[0; 32]; LANES];
             // SAFETY: each place has 16 blocks.

@@ -266,6 +266,10 @@ impl Hasher {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A chunk as a peer sends it.
+    type Sent = (usize, Vec<u8>, Proof);
+
     use crate::erasure::merkle::{Tree, verify};
 
     fn bytes(len: usize, salt: usize) -> Vec<u8> {
@@ -345,7 +349,7 @@ mod tests {
                 assert_eq!(judge(&tree.root(), &[]), None);
                 assert_eq!(judge(&[0; 32], &good), Some(0));
                 for at in 0..leaves {
-                    let spoiled = |change: &dyn Fn(&mut (usize, Vec<u8>, Proof))| {
+                    let spoiled = |change: &dyn Fn(&mut Sent)| {
                         let mut claims = good.clone();
                         change(&mut claims[at]);
                         judge(&tree.root(), &claims)

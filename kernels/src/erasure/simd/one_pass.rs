@@ -115,6 +115,9 @@ fn nodes(hasher: &Hasher, level: &[Hash]) -> Vec<Hash> {
     hasher.nodes(level.len() / 2, |i| (&level[2 * i], &level[2 * i + 1]))
 }
 
+/// A solved pattern, and the rows it computes from.
+type Restoring<'a> = (Box<dyn Restore + 'a>, Vec<&'a [u8]>);
+
 /// One pass over the chunks of a body.
 struct Pass<'a> {
     codec: &'a Codec,
@@ -123,7 +126,7 @@ struct Pass<'a> {
     /// Data chunks, where they are there.
     data: &'a [Option<&'a [u8]>],
     /// How the others are restored, and from which chunks.
-    restore: Option<(Box<dyn Restore + 'a>, Vec<&'a [u8]>)>,
+    restore: Option<Restoring<'a>>,
     /// Chunks to hash, by index.
     hashed: &'a [usize],
 }

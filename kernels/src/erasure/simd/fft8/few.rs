@@ -5,6 +5,9 @@
 //! `2 j` in its upper layer, which is linear in the bits of `j`: what it multiplies is summed by bit first, so that 3 blocks
 //! cost 2 products a row, not 3.
 
+// Loops over constant counts unroll into registers by index; adapters of iterators may stay calls.
+#![allow(clippy::needless_range_loop)]
+
 use crate::erasure::points::{Class, Points};
 use crate::erasure::simd::vectors::{Kernel, Vectors};
 

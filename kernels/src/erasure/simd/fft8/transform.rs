@@ -1,5 +1,8 @@
 //! The steps of a plan on vectors: rows are cut into columns narrow enough that all of a column's rows fit the first cache.
 
+// Loops over constant counts unroll into registers by index; adapters of iterators may stay calls.
+#![allow(clippy::needless_range_loop)]
+
 use std::mem::MaybeUninit;
 
 use super::plan::{Butterflies, Direction, Mix, Place, Plan, Step};
