@@ -1,8 +1,9 @@
 //! Reconstruction: the solved pattern of `erasure/pattern.rs` as a plan of steps, or as a matrix while few rows are missing.
 
 use super::Fft8;
+use super::columns::Columns;
 use super::plan::{Mix, Place, Plan, Step};
-use super::transform::Columns;
+
 use crate::erasure::coder::{Erasures, Restore};
 use crate::erasure::field::Field;
 use crate::erasure::pattern::{Pattern, Transforms};
@@ -36,7 +37,7 @@ struct ByTransforms<'a, V: Vectors> {
 impl<V: Vectors> Restore for ByTransforms<'_, V> {
     fn restore(&self, used: &[&[u8]], missing: &mut [&mut [u8]]) {
         let multipliers = self.coder.constants.multipliers();
-        self.coder.v.run(Columns::<V> { plan: &self.plan, multipliers, inputs: used, outputs: missing });
+        Columns::<V> { plan: &self.plan, multipliers, inputs: used, outputs: missing }.run(self.coder.v);
     }
 }
 
