@@ -1,4 +1,11 @@
-//! `rs-fft8` on vectors.
+//! `rs-fft8` on vectors, by the additive transforms of `cpu/fft.rs` (sources there).
+//!
+//! | module | what |
+//! |---|---|
+//! | `plan` | transforms as lists of steps over rows, made once for a shape or for an erasure pattern |
+//! | `columns`, `steps` | a plan at work on columns of bytes; its steps on vectors |
+//! | `few` | encoding with 3 or 4 parity chunks, all in registers |
+//! | `restore` | the plan of an erasure pattern, or its matrix |
 
 mod columns;
 mod few;
