@@ -1,9 +1,17 @@
-//! `rs-fft8` on vectors.
+//! `rs-fft8` on vectors, by the additive transforms of `cpu/fft.rs` (sources there).
+//!
+//! | module | what |
+//! |---|---|
+//! | `plan` | transforms as lists of steps over rows, made once for a shape or for an erasure pattern |
+//! | `columns`, `steps` | a plan at work on columns of bytes; its steps on vectors |
+//! | `few` | encoding with 3 or 4 parity chunks, all in registers |
+//! | `restore` | the plan of an erasure pattern, or its matrix |
 
+mod columns;
 mod few;
 mod plan;
 mod restore;
-mod transform;
+mod steps;
 
 use std::sync::Arc;
 
@@ -12,8 +20,8 @@ use crate::erasure::coder::{Coder, Erasures, Restore};
 use crate::erasure::points::{Class, Points};
 use crate::erasure::simd::matrix::Constants;
 use crate::erasure::simd::vectors::Vectors;
+use columns::Columns;
 use plan::{Place, Plan};
-use transform::Columns;
 
 /// What lives across calls.
 pub(super) struct Fft8<V: Vectors> {
@@ -39,7 +47,7 @@ impl<V: Vectors> Coder for Fft8<V> {
         if few::takes::<V>(&self.points, parity.first().map_or(0, |row| row.len())) {
             self.v.run(few::Encode::<V> { multipliers, data, parity });
         } else {
-            self.v.run(Columns::<V> { plan: &self.encode, multipliers, inputs: data, outputs: parity });
+            Columns::<V> { plan: &self.encode, multipliers, inputs: data, outputs: parity }.run(self.v);
         }
         Ok(())
     }

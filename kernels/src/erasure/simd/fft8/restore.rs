@@ -1,19 +1,24 @@
 //! Reconstruction: the solved pattern of `erasure/pattern.rs` as a plan of steps, or as a matrix while few rows are missing.
 
 use super::Fft8;
+use super::columns::Columns;
 use super::plan::{Mix, Place, Plan, Step};
-use super::transform::Columns;
+
 use crate::erasure::coder::{Erasures, Restore};
 use crate::erasure::field::Field;
 use crate::erasure::pattern::{Pattern, Transforms};
 use crate::erasure::simd::matrix::Matrix;
 use crate::erasure::simd::vectors::Vectors;
 
+/// How many products of a matrix take the time of how many of transforms, which load and store more; measured at chunks
+/// of 2 to 8 KiB, less something for the time that many coefficients take in short ones.
+const MATRIX: (usize, usize) = (3, 2);
+
 /// The way that costs less.
 pub(super) fn solve<'a, V: Vectors>(coder: &'a Fft8<V>, erasures: &Erasures) -> Box<dyn Restore + 'a> {
     let pattern = Pattern::solve(&coder.points, &erasures.used, &erasures.missing);
     let transforms = pattern.transforms();
-    if pattern.matrix_products() <= transforms.products() {
+    if MATRIX.1 * pattern.matrix_products() <= MATRIX.0 * transforms.products() {
         let coefficients: Vec<u8> = pattern.matrix().into_iter().flatten().map(|factor| factor as u8).collect();
         return Box::new(ByMatrix(Matrix::new(&coder.constants, erasures.used.len(), &coefficients)));
     }
@@ -36,7 +41,7 @@ struct ByTransforms<'a, V: Vectors> {
 impl<V: Vectors> Restore for ByTransforms<'_, V> {
     fn restore(&self, used: &[&[u8]], missing: &mut [&mut [u8]]) {
         let multipliers = self.coder.constants.multipliers();
-        self.coder.v.run(Columns::<V> { plan: &self.plan, multipliers, inputs: used, outputs: missing });
+        Columns::<V> { plan: &self.plan, multipliers, inputs: used, outputs: missing }.run(self.coder.v);
     }
 }
 
