@@ -1,5 +1,8 @@
 //! The steps of a plan on vectors: each kind in code of its own, entered once a step.
 
+// Loops over constant counts unroll into registers by index; adapters of iterators may stay calls.
+#![allow(clippy::needless_range_loop)]
+
 use super::plan::{Butterflies, Direction, Mix, Step};
 use crate::erasure::pattern::MOST_BLOCKS;
 use crate::erasure::simd::vectors::{Kernel, Vectors};
