@@ -77,6 +77,8 @@ pub struct Stats {
     pub refused_handshakes: u64,
     /// Incoming handshakes that came to nothing otherwise: given up by the other side, timed out, or too many at once.
     pub failed_handshakes: u64,
+    /// Datagrams of this validator that the configured link lost; null without one. They count as sent.
+    pub dropped_datagrams: Option<u64>,
     /// Every other validator of the roster, by index.
     pub peers: Vec<PeerStats>,
 }

@@ -226,8 +226,8 @@ pub struct Call<'a> {
 
 /// Takes note of kernel calls.
 pub trait Observer: Send + Sync {
-    /// A body was put together and encodes to its header's root, now.
-    fn decoded(&self, block_num: BlockNum, view_id: ViewId);
+    /// A step of a block that happens inside a job, now.
+    fn marked(&self, block_num: BlockNum, view_id: ViewId, mark: record::Mark);
     /// One call ended now.
     fn called(&self, call: Call<'_>);
     /// The signatures' backend, seen through a timer that labels its calls.
@@ -315,6 +315,7 @@ fn label(message: &Message) -> (record::Job, Option<BlockNum>) {
 }
 
 fn run_cut(job: CutJob, context: &Context) -> Done {
+    context.mark(job.block_num, job.view_id, record::Mark::Cut);
     let (cut, ns) = timed(|| context.dispersal.cut(job.body.as_bytes()));
     let cut = match cut {
         Ok(cut) => cut,
@@ -344,9 +345,7 @@ fn run_assemble(job: AssembleJob, context: &Context) -> Done {
     };
     let result = match restore(source, &header, context) {
         Ok(Ok(body)) => {
-            if let Some(observer) = &context.observer {
-                observer.decoded(header.block_num, header.view_id);
-            }
+            context.mark(header.block_num, header.view_id, record::Mark::Decoded);
             match check(&header, body, &previous_output, vdf, context) {
                 Ok(result) => result.map_err(NoBody::Invalid),
                 Err(error) => return Done::Failed(error),
@@ -436,6 +435,12 @@ fn run_admit(transactions: Vec<Vec<u8>>, context: &Context) -> Done {
 impl Context {
     fn proves(&self, claim: &Verification) -> bool {
         self.delay.is_some_and(|delay| delay.verify(&claim.seed, &claim.output_and_proof).is_ok())
+    }
+
+    fn mark(&self, block_num: BlockNum, view_id: ViewId, mark: record::Mark) {
+        if let Some(observer) = &self.observer {
+            observer.marked(block_num, view_id, mark);
+        }
     }
 
     fn note_chunks(

@@ -64,6 +64,8 @@ pub fn net_sample(stats: &Stats) -> Payload {
             .iter()
             .flat_map(|peer| crate::net::Lane::ALL.map(|lane| peer.lanes[lane].frames_dropped))
             .sum(),
+        sent_chunk_bytes: Some(sum(|peer| peer.lanes[crate::net::Lane::Chunks].bytes_sent)),
+        dropped_datagrams: stats.dropped_datagrams,
         lost_connections: sum(|peer| peer.connections.saturating_sub(1)),
         rtt_ns_max: stats.peers.iter().filter_map(|peer| peer.link.rtt_ns).max(),
         udp_send_buffer: Some(stats.udp_send_buffer),

@@ -5,7 +5,7 @@
 //! The default is `k = f + 1`, `m = n - k`: one chunk each, and any `f + 1` of them suffice.
 
 use shardmark_kernels::backend::{BackendId, Description, Error, Kernel, Options};
-use shardmark_kernels::erasure::merkle::{MAX_LEAVES, Tree};
+use shardmark_kernels::erasure::merkle::Tree;
 use shardmark_kernels::erasure::plan::NoBody;
 use shardmark_kernels::erasure::{Backends, Code, Encode, Plan, Reconstruct, Shape};
 
@@ -117,7 +117,6 @@ impl Dispersal {
         let shape = Shape::new(code, data_chunks, parity_chunks)
             .map_err(|e| format!("{data_chunks} + {parity_chunks} chunks for {validators} validators: {e}"))?;
         survives(shape, validators)?;
-        shape.validate_chunk_bytes((max_body_bytes as usize).div_ceil(shape.k())).map_err(|e| e.to_string())?;
         let open = |name, id, reason| format!("{name} on {id}: {reason}");
         let backends = Backends {
             shape,
@@ -131,6 +130,8 @@ impl Dispersal {
             (Reconstruct::NAME, backends.reconstruct.description()),
         ];
         let plan = Plan::prepare(&backends).map_err(|e| e.to_string())?;
+        // How long chunks are is the code's business.
+        shape.validate_chunk_bytes(plan.chunk_bytes(max_body_bytes as usize)).map_err(|e| e.to_string())?;
         Ok(Self {
             method: Method::Coded(Box::new(plan)),
             validators,
@@ -161,7 +162,7 @@ impl Dispersal {
 
     /// All chunks of a body (k + m).
     pub fn chunks(&self) -> u16 {
-        // A shape's chunks are at most 256.
+        // `dimensions` refuses sums that do not fit.
         self.data_chunks + self.parity_chunks
     }
 
@@ -306,9 +307,10 @@ fn dimensions(config: &DispersalConfig, validators: u16) -> Result<(u16, u16), S
             format!("{data_chunks} data chunks exceed {validators} validators: choose the parity chunks too")
         })?,
     };
-    let total = usize::from(data_chunks) + usize::from(parity_chunks);
-    if total > MAX_LEAVES {
-        return Err(format!("{total} chunks exceed {MAX_LEAVES}"));
+    // One less than a tree has leaves at most: a header counts chunks with 16 bits.
+    if data_chunks.checked_add(parity_chunks).is_none() {
+        let total = u32::from(data_chunks) + u32::from(parity_chunks);
+        return Err(format!("{total} chunks exceed {}", u16::MAX));
     }
     Ok((data_chunks, parity_chunks))
 }

@@ -12,6 +12,7 @@ mod critical_path;
 pub mod event;
 pub mod histogram;
 pub mod matrix;
+pub mod propagation;
 mod quality;
 pub mod reader;
 mod recorder;
@@ -19,7 +20,7 @@ mod resources;
 mod summarise;
 pub mod summary;
 
-pub use bundle::{Build, Bundle, BundleError, Cell, Manifest};
+pub use bundle::{Build, Bundle, BundleError, Cell, Manifest, Variant};
 pub use clock::Clock;
 pub use collect::{Collected, Process};
 pub use event::{Event, Job, Mark, NetSample, Payload, TransactionCounts};

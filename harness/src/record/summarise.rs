@@ -12,9 +12,9 @@ use super::summary::{
     BeaconSummary, Blocks, Distribution, KernelRow, Node, Outcome, Percentiles, Phase, Rates, SCHEMA, Summary,
     Transactions, nearest_rank,
 };
-use super::{bottleneck, quality};
+use super::{bottleneck, propagation, quality};
 use crate::config::Family;
-use crate::types::{BlockNum, Hash, ViewId};
+use crate::types::{BlockNum, Hash, ValidatorIndex, ViewId};
 
 /// Computes a bundle's summary.
 ///
@@ -61,6 +61,7 @@ pub(super) struct BlockFacts {
     pub hash: Hash,
     pub state_root: Hash,
     pub view: ViewId,
+    pub proposer: ValidatorIndex,
     pub transactions: u64,
     pub body_bytes: u64,
     pub first_final_ns: u64,
@@ -96,7 +97,7 @@ pub fn conclude(run: &Collected) -> Summary {
     };
 
     let mut block_finality = Vec::new();
-    let mut propagation = Vec::new();
+    let mut checked_ns = Vec::new();
     for (num, block) in facts.heights.iter().filter(|(_, block)| in_window(block)) {
         let Some(height) = facts.paths.get(num) else { continue };
         let quorum = |mark| height.quorum(block.view, mark, &facts.power);
@@ -104,7 +105,7 @@ pub fn conclude(run: &Collected) -> Summary {
             block_finality.push(end.saturating_sub(start));
         }
         if let (Some((_, checked)), Some(announced)) = (quorum(Mark::Checked), height.announced_ns(block.view)) {
-            propagation.push(checked.saturating_sub(announced));
+            checked_ns.push(checked.saturating_sub(announced));
         }
     }
 
@@ -131,7 +132,8 @@ pub fn conclude(run: &Collected) -> Summary {
         finality_uncorrected_ns: Percentiles::of_histogram(&run.merged(Series::FinalityUncorrected)),
         lateness_ns: Percentiles::of_histogram(&run.merged(Series::Lateness)),
         block_finality_ns: Percentiles::of(block_finality.clone()),
-        propagation_ns: Percentiles::of(propagation),
+        propagation_ns: Percentiles::of(checked_ns),
+        propagation: propagation::summary(config, &facts),
         phases,
         bottleneck: None,
         kernels,
@@ -197,12 +199,21 @@ impl Facts {
                 Payload::Phase { block_num, view_id, mark } => {
                     self.paths.entry(*block_num).or_default().add(index, *view_id, *mark, t_ns);
                 }
-                Payload::Final { block_num, block_hash, view_id, transactions, body_bytes, state_root, .. } => {
+                Payload::Final {
+                    block_num,
+                    block_hash,
+                    view_id,
+                    proposer,
+                    transactions,
+                    body_bytes,
+                    state_root,
+                } => {
                     node.finalized.insert(*block_num);
                     let block = self.heights.entry(*block_num).or_insert(BlockFacts {
                         hash: *block_hash,
                         state_root: *state_root,
                         view: *view_id,
+                        proposer: *proposer,
                         transactions: *transactions,
                         body_bytes: *body_bytes,
                         first_final_ns: t_ns,

@@ -1,0 +1,128 @@
+//! How bodies travelled: the time until a validator had a block verified, and the bytes that it cost.
+
+use serde::{Deserialize, Serialize};
+
+use schemars::JsonSchema;
+
+use super::event::{Mark, NetSample};
+use super::summarise::{BlockFacts, Facts, NodeFacts};
+use super::summary::{Percentiles, nearest_rank};
+use crate::config::Config;
+use crate::propagation::Relay;
+use crate::types::{BlockNum, ValidatorIndex};
+
+/// How bodies travelled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Propagation {
+    /// `whole-block`, or the code.
+    pub code: String,
+    /// Validators that relayed nothing.
+    pub silent_relays: Vec<u16>,
+    /// Validators that relayed corrupted chunks.
+    pub corrupting_relays: Vec<u16>,
+    /// Final blocks of the window that were proposed by an honest relay.
+    pub blocks: u64,
+    /// Bytes of their bodies.
+    pub body_bytes: Option<Percentiles>,
+    /// For each of these blocks and each honest relay but its proposer: body there and its chunk root compared - the proposer
+    /// began to cut it.
+    pub verified_ns: Option<Percentiles>,
+    /// Of these pairs, those in which the validator never had the body.
+    pub unverified: u64,
+    /// UDP payload that a node sent for each final block, votes and repetitions included; the whole run's traffic.
+    pub sent_bytes: Option<Sent>,
+    /// Chunks, or whole blocks, with their proofs that a node sent for each final block, without what QUIC and repetition add.
+    pub chunk_bytes: Option<Sent>,
+    /// Datagrams that the configured link lost / datagrams sent, all nodes; null without one.
+    pub lost_share: Option<f64>,
+}
+
+/// Bytes that nodes sent for one final block.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sent {
+    /// The median node's.
+    pub p50: u64,
+    /// Those of the node that sent most.
+    pub max: u64,
+    /// Those of the node that proposed every final block; null if several did.
+    pub leader: Option<u64>,
+    /// All nodes' bytes / (body bytes x receivers): 1 is one copy of the body for each validator but the proposer.
+    pub expansion: Option<f64>,
+}
+
+/// `None` for a recording of a version that did not mark when a proposer began to cut.
+pub(super) fn summary(config: &Config, facts: &Facts) -> Option<Propagation> {
+    let relay = |node: &NodeFacts| node.validator.map_or(Relay::Honest, |index| config.relay(ValidatorIndex(index)));
+    let faulty = |kind: Relay| {
+        let found = facts.nodes.iter().filter(|node| relay(node) == kind);
+        found.filter_map(|node| node.validator).collect::<Vec<_>>()
+    };
+    let honest: Vec<usize> = (0..facts.nodes.len()).filter(|&i| relay(&facts.nodes[i]) == Relay::Honest).collect();
+    if !facts.paths.values().any(|height| height.has(Mark::Cut)) {
+        return None;
+    }
+
+    let (mut bodies, mut times, mut unverified) = (Vec::new(), Vec::new(), 0u64);
+    let in_window = facts.heights.iter().filter(|(_, block)| facts.window_ns.contains(&block.first_final_ns));
+    for (num, block) in in_window {
+        let Some((proposer, begun)) = begun(facts, num, block).filter(|(node, _)| honest.contains(node)) else { continue };
+        bodies.push(block.body_bytes);
+        for &node in honest.iter().filter(|&&node| node != proposer) {
+            let view = begun.0;
+            match facts.paths.get(num).and_then(|height| height.at(view, Mark::Decoded, node)) {
+                Some(verified) => times.push(verified.saturating_sub(begun.1)),
+                None => unverified += 1,
+            }
+        }
+    }
+
+    let sums = |value: fn(&NetSample) -> Option<u64>| -> Option<Vec<u64>> {
+        let of = |node: &NodeFacts| {
+            let values: Option<Vec<u64>> = node.net.iter().map(value).collect();
+            values.filter(|values| !values.is_empty()).map(|v| v.into_iter().fold(0, u64::saturating_add))
+        };
+        facts.nodes.iter().map(of).collect()
+    };
+    let lost = sums(|sample| sample.dropped_datagrams).zip(sums(|sample| Some(sample.sent_datagrams)));
+    let total = |values: &[u64]| values.iter().fold(0u64, |a, &b| a.saturating_add(b));
+    Some(Propagation {
+        code: config.carrier().to_string(),
+        silent_relays: faulty(Relay::Silent),
+        corrupting_relays: faulty(Relay::Corrupting),
+        blocks: bodies.len() as u64,
+        body_bytes: Percentiles::of(bodies),
+        verified_ns: Percentiles::of(times),
+        unverified,
+        sent_bytes: sums(|sample| Some(sample.sent_bytes)).and_then(|sums| sent(facts, config, &sums)),
+        chunk_bytes: sums(|sample| sample.sent_chunk_bytes).and_then(|sums| sent(facts, config, &sums)),
+        lost_share: lost.filter(|(_, all)| total(all) > 0).map(|(lost, all)| total(&lost) as f64 / total(&all) as f64),
+    })
+}
+
+/// The proposer of a final block, and in which view and when it began to cut it. A later view may have proposed the same block
+/// again; the proposer's own last view up to the one that made it final is the one in its header.
+fn begun(facts: &Facts, num: &BlockNum, block: &BlockFacts) -> Option<(usize, (crate::types::ViewId, u64))> {
+    let proposer = facts.nodes.iter().position(|node| node.validator == Some(block.proposer.0))?;
+    Some((proposer, facts.paths.get(num)?.last(Mark::Cut, proposer, block.view)?))
+}
+
+/// Each node's bytes over the number of final blocks.
+fn sent(facts: &Facts, config: &Config, of_nodes: &[u64]) -> Option<Sent> {
+    let blocks = facts.heights.len() as u64;
+    if blocks == 0 {
+        return None;
+    }
+    let mut each: Vec<u64> = of_nodes.iter().map(|bytes| bytes / blocks).collect();
+    let proposers: Vec<ValidatorIndex> = facts.heights.values().map(|block| block.proposer).collect();
+    let only = proposers.iter().all(|other| *other == proposers[0]).then_some(proposers[0]);
+    let leader = only.and_then(|index| facts.nodes.iter().position(|node| node.validator == Some(index.0)));
+    let leader = leader.map(|place| each[place]);
+    let body: u64 = facts.heights.values().map(|block| block.body_bytes).fold(0, u64::saturating_add);
+    let needed = body as f64 * f64::from(config.cluster.validators.saturating_sub(1));
+    let all: f64 = of_nodes.iter().map(|&bytes| bytes as f64).sum();
+    each.sort_unstable();
+    let expansion = (needed > 0.0).then(|| all / needed);
+    Some(Sent { p50: nearest_rank(&each, 50), max: *each.last()?, leader, expansion })
+}
