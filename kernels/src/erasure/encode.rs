@@ -79,7 +79,7 @@ impl Kernel for Encode {
         let known: Vec<(usize, &[u8])> = data.chunks_exact(chunk_bytes).enumerate().collect();
         let claimed: Vec<(usize, &[u8])> =
             parity.chunks_exact(chunk_bytes).zip(shape.k()..).map(|(c, i)| (i, c)).collect();
-        naive::compare(&known, &claimed)
+        naive::compare(shape, &known, &claimed)
     }
 
     fn work(params: &Self::Params) -> Work {

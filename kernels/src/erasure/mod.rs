@@ -4,12 +4,18 @@
 //! [`reconstruct`] hold the two kernels, [`cpu`] their scalar backend, [`naive`] the oracle, [`plan`] the way from a
 //! block body to chunks and back, [`merkle`] the commitment. Encodings, rules and sources: `README.md` beside this file.
 
+mod coder;
 pub mod cpu;
 pub mod encode;
+mod field;
 pub mod merkle;
 pub mod naive;
+mod pattern;
 pub mod plan;
+mod points;
 pub mod reconstruct;
+#[allow(dead_code)]
+mod simd;
 
 use std::fmt;
 
@@ -31,16 +37,24 @@ pub enum Code {
     /// Systematic Vandermonde Reed-Solomon over GF(2^8) with polynomial 0x11D, byte-equal to crate
     /// reed-solomon-erasure 6 (`galois_8`). At most 256 chunks.
     RsVandermonde,
+    /// Reed-Solomon over GF(2^8) in a Cantor basis, for the additive FFT; byte-equal to leopard where that has the shape.
+    /// At most 256 chunks.
+    RsFft8,
+    /// The same over GF(2^16), byte-equal to crate reed-solomon-simd 3 where that has the shape. At most 65,536 chunks, of
+    /// an even number of bytes.
+    RsFft16,
 }
 
 impl Code {
     /// Every code.
-    pub const ALL: [Code; 1] = [Self::RsVandermonde];
+    pub const ALL: [Code; 3] = [Self::RsVandermonde, Self::RsFft8, Self::RsFft16];
 
     /// The identifier on the wire. Never reused.
     pub fn id(self) -> u8 {
         match self {
             Self::RsVandermonde => 1,
+            Self::RsFft8 => 2,
+            Self::RsFft16 => 3,
         }
     }
 
@@ -53,13 +67,24 @@ impl Code {
     pub fn name(self) -> &'static str {
         match self {
             Self::RsVandermonde => "rs-vandermonde",
+            Self::RsFft8 => "rs-fft8",
+            Self::RsFft16 => "rs-fft16",
         }
     }
 
     /// Most chunks, `k + m`, of one body.
     pub fn max_chunks(self) -> usize {
         match self {
-            Self::RsVandermonde => 256,
+            Self::RsVandermonde | Self::RsFft8 => 256,
+            Self::RsFft16 => 1 << 16,
+        }
+    }
+
+    /// Bytes of a symbol: a chunk is a whole number of them.
+    pub fn symbol_bytes(self) -> usize {
+        match self {
+            Self::RsVandermonde | Self::RsFft8 => 1,
+            Self::RsFft16 => 2,
         }
     }
 }
@@ -127,7 +152,7 @@ impl Shape {
         self.k() + self.m()
     }
 
-    /// Refuses chunk sizes that are 0 or that bring all chunks together over [`MAX_CODED_BYTES`].
+    /// Refuses chunk sizes that are 0, are no whole number of symbols, or bring all chunks together over [`MAX_CODED_BYTES`].
     ///
     /// # Errors
     ///
@@ -135,6 +160,13 @@ impl Shape {
     pub fn validate_chunk_bytes(&self, chunk_bytes: usize) -> Result<(), Error> {
         if chunk_bytes == 0 {
             return Err(Error::InvalidInput("chunk_bytes must be at least 1".into()));
+        }
+        let symbol = self.code.symbol_bytes();
+        if !chunk_bytes.is_multiple_of(symbol) {
+            let code = self.code;
+            return Err(Error::InvalidInput(format!(
+                "{code} codes symbols of {symbol} bytes, chunk_bytes is {chunk_bytes}"
+            )));
         }
         if chunk_bytes > MAX_CODED_BYTES / self.total() {
             let total = self.total();
@@ -158,7 +190,9 @@ mod tests {
         }
         assert_eq!(Code::RsVandermonde.id(), 1);
         assert_eq!(Code::from_id(0), None);
-        assert_eq!(Code::from_id(2), None);
+        assert_eq!(Code::RsFft8.id(), 2);
+        assert_eq!(Code::RsFft16.id(), 3);
+        assert_eq!(Code::from_id(4), None);
         assert_eq!(Code::from_id(255), None);
     }
 
@@ -169,7 +203,11 @@ mod tests {
         }
         for (k, m) in [(1, 1), (255, 1), (1, 255), (128, 128)] {
             assert!(Shape::new(Code::RsVandermonde, k, m).is_ok(), "({k}, {m})");
+            assert!(Shape::new(Code::RsFft8, k, m).is_ok(), "({k}, {m})");
         }
+        assert!(Shape::new(Code::RsFft8, 128, 129).is_err());
+        assert!(Shape::new(Code::RsFft16, u16::MAX, 1).is_ok());
+        assert!(Shape::new(Code::RsFft16, u16::MAX, 2).is_err());
     }
 
     #[test]
@@ -179,5 +217,8 @@ mod tests {
         assert!(shape.validate_chunk_bytes(MAX_CODED_BYTES / 256).is_ok());
         assert!(shape.validate_chunk_bytes(MAX_CODED_BYTES / 256 + 1).is_err());
         assert!(shape.validate_chunk_bytes(usize::MAX).is_err());
+        let wide = Shape::new(Code::RsFft16, 3, 3).unwrap();
+        assert!(wide.validate_chunk_bytes(2).is_ok());
+        assert!(wide.validate_chunk_bytes(3).is_err());
     }
 }

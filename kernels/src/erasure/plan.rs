@@ -1,6 +1,6 @@
 //! From a block body to chunks and back, through the kernels: what a validator's pipeline calls.
 //!
-//! The rule. A body of `n` bytes has chunks of `max(1, ceil(n / k))` bytes: it is laid out over the `k` data chunks in
+//! The rule. A body of `n` bytes has chunks of `max(1, ceil(n / k))` bytes, rounded up to whole symbols of the code: it is laid out over the `k` data chunks in
 //! order and the rest is zero. `n` is not in the chunks; the block header carries it with the code, `k` and `m`. Going
 //! back, bytes behind `n` that are not zero are refused, so exactly one set of chunks stands for a body.
 
@@ -79,7 +79,7 @@ impl Plan {
 
     /// Bytes of each chunk of a body of `body_len` bytes.
     pub fn chunk_bytes(&self, body_len: usize) -> usize {
-        body_len.div_ceil(self.shape.k()).max(1)
+        body_len.div_ceil(self.shape.k()).max(1).next_multiple_of(self.shape.code.symbol_bytes())
     }
 
     /// All `k + m` chunks of a body, data first.

@@ -1,0 +1,58 @@
+//! The scalar backend: one [`Coder`] a code.
+
+mod fft;
+mod vandermonde;
+
+use super::coder::{Codec, Coder};
+use super::points::Points;
+use super::{Encode, Reconstruct, Shape};
+use crate::backend::{Backend, Description, Error, Options, Prepared, Unavailable};
+use crate::pool::Pool;
+
+/// The opened backend: its threads.
+pub struct Cpu {
+    pool: Pool,
+}
+
+impl Cpu {
+    /// # Errors
+    ///
+    /// [`Unavailable::Options`] for no threads or more than 1024, for a forced instruction set or device, or when the
+    /// system gives no threads.
+    pub fn open(options: &Options) -> Result<Self, Unavailable> {
+        Ok(Self { pool: Pool::open(options)? })
+    }
+
+    fn describe(&self) -> Description {
+        self.pool.describe("rs-vandermonde: reed-solomon-erasure 6.0, without simd-accel; rs-fft8, rs-fft16: our own")
+    }
+
+    fn codec(&self, shape: &Shape) -> Result<Codec, Error> {
+        shape.validate()?;
+        let coder: Box<dyn Coder> = match Points::new(shape) {
+            Some(points) => Box::new(fft::Fft::new(points)),
+            None => Box::new(vandermonde::Vandermonde::new(shape)?),
+        };
+        Ok(Codec::new(&self.pool, shape, coder))
+    }
+}
+
+impl Backend<Encode> for Cpu {
+    fn description(&self) -> Description {
+        self.describe()
+    }
+
+    fn prepare(&self, shape: &Shape) -> Result<Box<dyn Prepared<Encode>>, Error> {
+        Ok(Box::new(self.codec(shape)?))
+    }
+}
+
+impl Backend<Reconstruct> for Cpu {
+    fn description(&self) -> Description {
+        self.describe()
+    }
+
+    fn prepare(&self, shape: &Shape) -> Result<Box<dyn Prepared<Reconstruct>>, Error> {
+        Ok(Box::new(self.codec(shape)?))
+    }
+}
