@@ -64,15 +64,18 @@ pub enum Isa {
     /// [`Isa::Avx512Ifma`] in scalar arithmetic, bit for bit: for tests where no such CPU is at hand. Slow, never chosen
     /// by itself.
     Avx512IfmaEmulated,
-    /// Galois-field multiplication.
+    /// Multiplication of bytes by bit matrices on 256-bit vectors.
     Gfni,
+    /// The same on 512-bit vectors.
+    Avx512Gfni,
     /// 128-bit vectors of arm64.
     Neon,
 }
 
 impl Isa {
     /// Every instruction set that a backend may be told to use.
-    pub const ALL: [Isa; 5] = [Self::Avx2, Self::Avx512Ifma, Self::Avx512IfmaEmulated, Self::Gfni, Self::Neon];
+    pub const ALL: [Isa; 6] =
+        [Self::Avx2, Self::Avx512Ifma, Self::Avx512IfmaEmulated, Self::Gfni, Self::Avx512Gfni, Self::Neon];
 }
 
 impl fmt::Display for Isa {
@@ -82,6 +85,7 @@ impl fmt::Display for Isa {
             Self::Avx512Ifma => "avx512ifma",
             Self::Avx512IfmaEmulated => "avx512ifma emulated",
             Self::Gfni => "gfni",
+            Self::Avx512Gfni => "avx512gfni",
             Self::Neon => "neon",
         })
     }
