@@ -69,10 +69,10 @@ pub struct Config {
     /// QUIC. Part of a result's identity: these settings move results more than most kernels do.
     #[serde(default)]
     pub transport: Transport,
-    /// What each validator's datagrams pass on their way out, below QUIC, from the start of the run on.
+    /// What each validator's datagrams pass on their way out, below QUIC. It begins with the run, when all connections stand.
     #[serde(default, skip_serializing_if = "Network::is_plain")]
     pub network: Network,
-    /// Relays that do not do their part, drawn from the seed.
+    /// Relays that do not do their part: drawn from the seed among all validators but 0, which leads the first view; at most f. They vote, and as leaders they send their own blocks' chunks, like everybody else.
     #[serde(default, skip_serializing_if = "Faults::is_none")]
     pub faults: Faults,
     /// Runs the same seed and load several times: every combination of what is listed, interleaved.

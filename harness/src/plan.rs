@@ -8,7 +8,7 @@ use std::fmt;
 use shardmark_kernels::backend::{BackendId, Description, Kernel, Options, Unavailable};
 use shardmark_kernels::{bls, erasure, secp256k1, vdf};
 
-use crate::config::{Backends, Carrier, Config, Faults, Family, Matrix, Network, Order, WorkloadKind, percent};
+use crate::config::{Backends, Carrier, Config, Family, Faults, Matrix, Network, Order, WorkloadKind, percent};
 use crate::record::{Cell, Variant};
 
 /// Something that is done for each kernel, whatever its types.
@@ -290,7 +290,10 @@ mod tests {
         }
         assert!(plan.runs[2].unavailable.as_ref().unwrap().contains("no relays"));
         let last = &plan.runs[8].config;
-        assert_eq!((last.carrier(), last.network.loss, last.faults.silent_relays), (plan.runs[7].config.carrier(), 0.05, 1));
+        assert_eq!(
+            (last.carrier(), last.network.loss, last.faults.silent_relays),
+            (plan.runs[7].config.carrier(), 0.05, 1)
+        );
         assert!(plan.to_string().contains("rs-vandermonde 2+2 chunks"));
         assert!(plan.to_string().contains("network 5% of datagrams lost  faulty relays 1 silent"));
     }

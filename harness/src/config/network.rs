@@ -13,7 +13,7 @@ use crate::net::LinkConfig;
 use crate::propagation::Relay;
 use crate::types::ValidatorIndex;
 
-/// What each validator's datagrams pass on their way out, below QUIC, from the start of the run on; handshakes before it are spared.
+/// What each validator's datagrams pass on their way out, below QUIC. It begins with the run, when all connections stand.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Network {
@@ -64,8 +64,7 @@ fn join<const N: usize>(parts: [Option<String>; N], none: &str) -> String {
     if parts.is_empty() { none.to_owned() } else { parts.join(", ") }
 }
 
-/// Validators that do not relay as they should. Drawn from the seed, never validator 0, which leads the first view; at most f in
-/// all. They vote, and as leaders they send their own blocks' chunks, like everybody else.
+/// Relays that do not do their part; see [`Config::faults`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {

@@ -391,7 +391,7 @@ impl Handle {
             udp_receive_buffer: self.inner.udp_buffers.1,
             refused_handshakes: shared.counters.refused_handshakes.get(),
             failed_handshakes: shared.counters.failed_handshakes.get(),
-            dropped_datagrams: self.inner.impairment.as_ref().map(|link| link.dropped()),
+            impaired: self.inner.impairment.as_ref().map(|link| link.counts()),
             peers: shared.links.iter().map(Link::snapshot).collect(),
         }
     }

@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep_until;
 
 use super::lock;
+use super::stats::Impaired;
 
 /// What a validator's datagrams pass on their way out.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -67,7 +68,7 @@ struct State {
     /// Datagrams drawn for.
     drawn: u64,
     /// Of these, lost.
-    dropped: u64,
+    lost: u64,
     queue: VecDeque<Waiting>,
     /// When the last datagram will have left, at the limited rate.
     busy_until: Option<Instant>,
@@ -117,9 +118,10 @@ impl Link {
         self.begun.store(true, Relaxed);
     }
 
-    /// Datagrams lost so far.
-    pub fn dropped(&self) -> u64 {
-        lock(&self.state).dropped
+    /// Datagrams so far.
+    pub fn counts(&self) -> Impaired {
+        let state = lock(&self.state);
+        Impaired { datagrams: state.drawn, lost: state.lost }
     }
 
     fn is_lost(&self, n: u64) -> bool {
@@ -190,7 +192,7 @@ impl AsyncUdpSocket for Link {
             (false, true) => lost = drawn - state.drawn,
         }
         state.drawn = drawn;
-        state.dropped += lost;
+        state.lost += lost;
         Ok(())
     }
 
@@ -256,6 +258,179 @@ async fn pump(link: Weak<Link>, waiting: Arc<Notify>) {
                     let _ = std::future::poll_fn(|cx| poller.as_mut().poll_writable(cx)).await;
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TO: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
+
+    /// Notes what leaves: each batch as its datagrams.
+    #[derive(Debug, Default)]
+    struct Sink {
+        left: Mutex<Vec<Vec<Vec<u8>>>>,
+        full: AtomicBool,
+    }
+
+    impl AsyncUdpSocket for Sink {
+        fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+            #[derive(Debug)]
+            struct Always;
+            impl UdpPoller for Always {
+                fn poll_writable(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                    Poll::Ready(Ok(()))
+                }
+            }
+            Box::pin(Always)
+        }
+
+        fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+            if self.full.load(Relaxed) {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            assert_eq!((transmit.destination, transmit.ecn), (TO, Some(EcnCodepoint::Ect0)));
+            let segment = transmit.segment_size.unwrap_or(transmit.contents.len());
+            assert!(
+                transmit.segment_size.is_none_or(|segment| transmit.contents.len() > segment),
+                "one datagram, a batch"
+            );
+            lock(&self.left).push(transmit.contents.chunks(segment).map(<[u8]>::to_vec).collect());
+            Ok(())
+        }
+
+        fn poll_recv(
+            &self,
+            _: &mut Context<'_>,
+            _: &mut [IoSliceMut<'_>],
+            _: &mut [RecvMeta],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            Ok(TO)
+        }
+    }
+
+    fn link(config: LinkConfig) -> (Arc<Link>, Arc<Sink>) {
+        let sink = Arc::new(Sink::default());
+        (Link::new(sink.clone(), config), sink)
+    }
+
+    fn batch(contents: &[u8], segment_size: Option<usize>) -> Transmit<'_> {
+        Transmit { destination: TO, ecn: Some(EcnCodepoint::Ect0), contents, segment_size, src_ip: None }
+    }
+
+    /// Numbers of the datagrams that leave of `count`, sent in batches of `size`; the last datagram of a batch is shorter.
+    fn survivors(loss: f64, seed: u64, count: u32, size: u32) -> Vec<u32> {
+        let (link, sink) = link(LinkConfig { loss, seed, ..LinkConfig::default() });
+        link.begin();
+        for first in (0..count).step_by(size as usize) {
+            let mut contents: Vec<u8> =
+                (first..first + size).flat_map(|n| [&n.to_be_bytes()[..], &[0]].concat()).collect();
+            contents.pop();
+            link.try_send(&batch(&contents, (size > 1).then_some(5))).unwrap();
+        }
+        assert_eq!(link.counts().datagrams, u64::from(count));
+        let left: Vec<Vec<u8>> = lock(&sink.left).drain(..).flatten().collect();
+        assert_eq!(link.counts().lost, u64::from(count) - left.len() as u64);
+        let number = |datagram: Vec<u8>| u32::from_be_bytes(datagram[..4].try_into().unwrap());
+        left.into_iter().map(number).collect()
+    }
+
+    #[test]
+    fn a_tenth_of_the_datagrams_is_lost_one_by_one_and_the_rest_keeps_its_order() {
+        let left = survivors(0.1, 1, 50_000, 10);
+        // Within 5 standard deviations of a binomial draw: sqrt(50,000 x 0.1 x 0.9) is 67.
+        assert!(left.len().abs_diff(45_000) < 335, "{}", left.len());
+        assert!(left.is_sorted());
+        let of_ten = |first: u32| left.iter().filter(|&&n| (first..first + 10).contains(&n)).count();
+        let whole = (0..5000).filter(|first| of_ten(first * 10) == 10).count();
+        // 0.9 to the tenth is 34.9%: batches are not lost as a whole.
+        assert!(whole.abs_diff(1743) < 170, "{whole} batches of 5,000 are complete");
+        assert!((0..5000).all(|first| of_ten(first * 10) > 0));
+    }
+
+    #[test]
+    fn what_is_lost_follows_from_the_seed_and_not_from_the_batches() {
+        assert_eq!(survivors(0.05, 7, 4000, 1).len(), survivors(0.05, 7, 4000, 8).len());
+        assert_eq!(survivors(0.05, 7, 2560, 256), survivors(0.05, 7, 2560, 256));
+        assert_ne!(survivors(0.05, 7, 2560, 256), survivors(0.05, 8, 2560, 256));
+        assert_eq!(survivors(0.0, 7, 2560, 256).len(), 2560);
+        assert_eq!(survivors(1.0, 7, 2560, 256).len(), 0);
+    }
+
+    #[test]
+    fn a_full_socket_costs_no_datagram_and_no_draw() {
+        let (link, sink) = link(LinkConfig { loss: 0.5, seed: 3, ..LinkConfig::default() });
+        link.begin();
+        sink.full.store(true, Relaxed);
+        let contents: Vec<u8> = (0..40).collect();
+        for _ in 0..3 {
+            assert_eq!(link.try_send(&batch(&contents, Some(4))).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        }
+        assert_eq!(link.counts(), Impaired::default());
+        sink.full.store(false, Relaxed);
+        link.try_send(&batch(&contents, Some(4))).unwrap();
+        let lost = (0..10).filter(|&n| link.is_lost(n)).count();
+        assert_eq!(link.counts(), Impaired { datagrams: 10, lost: lost as u64 });
+        assert_eq!(lock(&sink.left)[0].len(), 10 - lost);
+    }
+
+    #[test]
+    fn before_the_run_begins_nothing_is_lost_and_nothing_waits() {
+        let (link, sink) = link(LinkConfig { loss: 1.0, ..LinkConfig::default() });
+        link.try_send(&batch(&[1; 12], Some(5))).unwrap();
+        assert_eq!(*lock(&sink.left), [[vec![1; 5], vec![1; 5], vec![1; 2]]]);
+        assert_eq!(link.counts(), Impaired::default());
+    }
+
+    #[tokio::test]
+    async fn batches_wait_their_delay_and_keep_their_order() {
+        let (link, sink) = link(LinkConfig { delay: Duration::from_millis(30), ..LinkConfig::default() });
+        link.begin();
+        for i in 0..20 {
+            link.try_send(&batch(&[i; 12], Some(4))).unwrap();
+        }
+        assert!(lock(&sink.left).is_empty(), "nothing leaves at once");
+        while lock(&sink.left).len() < 20 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let first: Vec<u8> = lock(&sink.left).iter().map(|batch| batch[0][0]).collect();
+        assert_eq!(first, (0..20).collect::<Vec<u8>>());
+        assert!(lock(&sink.left).iter().all(|batch| batch.len() == 3));
+        assert_eq!(link.counts(), Impaired { datagrams: 60, lost: 0 });
+    }
+
+    #[tokio::test]
+    async fn a_limited_rate_loses_what_would_wait_for_long() {
+        // 1 Mbit/s: 6,250 bytes are 50 ms.
+        let (link, sink) = link(LinkConfig { bits_per_s: Some(1_000_000), ..LinkConfig::default() });
+        link.begin();
+        for i in 0..100 {
+            link.try_send(&batch(&[i; 1000], None)).unwrap();
+        }
+        let Impaired { datagrams, lost } = link.counts();
+        // On a machine that stands still now and then more has left meanwhile.
+        assert!(datagrams == 100 && (1..=93).contains(&lost), "{lost} lost");
+        while (lock(&sink.left).len() as u64) < 100 - lost {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(lock(&sink.left).is_sorted(), "in order");
+    }
+
+    #[tokio::test]
+    async fn the_pump_ends_with_its_link() {
+        let (link, sink) = link(LinkConfig { delay: Duration::from_millis(1), ..LinkConfig::default() });
+        let waiting = link.waiting.clone();
+        tokio::task::yield_now().await;
+        drop(link);
+        assert_eq!(Arc::strong_count(&sink), 1, "the socket is free");
+        while Arc::strong_count(&waiting) > 1 {
+            tokio::task::yield_now().await;
         }
     }
 }

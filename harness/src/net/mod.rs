@@ -51,7 +51,7 @@ pub use self::identity::{Identity, Peer, Roster};
 pub use self::inbox::{Inbox, Received};
 pub use self::lane::{Lane, PerLane};
 pub use self::link::LinkConfig;
-pub use self::stats::{LaneStats, LinkStats, PeerStats, Stats};
+pub use self::stats::{Impaired, LaneStats, LinkStats, PeerStats, Stats};
 use crate::types::ValidatorIndex;
 
 /// One frame from a peer.

@@ -345,7 +345,11 @@ pub(super) mod tests {
     }
 
     pub fn coded(validators: u16) -> Dispersal {
-        Dispersal::new(&config(Some(Code::RsVandermonde), None, None), validators).unwrap()
+        by(Code::RsVandermonde, validators)
+    }
+
+    pub fn by(code: Code, validators: u16) -> Dispersal {
+        Dispersal::new(&config(Some(code), None, None), validators).unwrap()
     }
 
     pub fn whole(validators: u16) -> Dispersal {
@@ -437,6 +441,45 @@ pub(super) mod tests {
             assert!(dispersal.check(&other).is_err(), "{other:?}");
             assert_eq!(dispersal.matches(&other, b"body"), Ok(false));
         }
+    }
+
+    #[test]
+    fn a_body_cut_by_another_code_is_refused_even_where_everything_else_agrees() {
+        let ways: Vec<Dispersal> = Code::ALL.map(|code| by(code, 4)).into_iter().chain([whole(4)]).collect();
+        for (i, own) in ways.iter().enumerate() {
+            let commitment = own.cut(b"some body").unwrap().commitment;
+            for (j, other) in ways.iter().enumerate() {
+                let foreign = other.cut(b"some body").unwrap().commitment;
+                assert_eq!(own.check(&foreign).is_ok(), i == j, "{i} {j}");
+                // The dimensions and the root of the own cut under another code's name.
+                let renamed = ChunkCommitment { code: foreign.code, ..commitment };
+                assert_eq!(own.check(&renamed).is_ok(), i == j, "{i} {j}");
+                assert_eq!(own.matches(&renamed, b"some body"), Ok(i == j), "{i} {j}");
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_are_as_long_as_their_code_wants_them() {
+        for code in Code::ALL {
+            let dispersal = by(code, 4);
+            for bytes in [1, 2, 3, 4, 5, 97, 10_000] {
+                let cut = dispersal.cut(&vec![7; bytes]).unwrap();
+                let want = dispersal.chunk_bytes(bytes as u32);
+                assert!(cut.chunks.iter().all(|chunk| chunk.bytes.len() == want), "{code} {bytes}");
+                assert!(
+                    want <= dispersal.max_chunk_bytes() && want.is_multiple_of(code.symbol_bytes()),
+                    "{code} {bytes}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_are_counted_with_16_bits() {
+        let many = |k, m| Dispersal::new(&config(Some(Code::RsFft16), Some(k), Some(m)), 4);
+        assert_eq!(many(32_768, 32_768).err().unwrap(), "65536 chunks exceed 65535");
+        assert_eq!(many(1000, 1000).unwrap().chunks(), 2000);
     }
 
     #[test]

@@ -259,9 +259,9 @@ pub struct NetSample {
     /// Bytes of the frames that carried chunks, or whole blocks, without what QUIC and repetition add; not recorded by older versions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sent_chunk_bytes: Option<u64>,
-    /// Datagrams sent that the configured link lost; none without one.
+    /// What passed the configured link; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dropped_datagrams: Option<u64>,
+    pub impaired: Option<ImpairedSample>,
     /// Connections lost after their handshake.
     pub lost_connections: u64,
     /// Largest smoothed round-trip time to a peer, if known.
@@ -270,6 +270,15 @@ pub struct NetSample {
     pub udp_send_buffer: Option<u64>,
     /// Receive buffer the kernel granted, if known.
     pub udp_receive_buffer: Option<u64>,
+}
+
+/// Datagrams that passed a link with loss, delay or a rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImpairedSample {
+    /// All, since the run began.
+    pub datagrams: u64,
+    /// Of these, lost.
+    pub lost: u64,
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub mod summary;
 pub use bundle::{Build, Bundle, BundleError, Cell, Manifest, Variant};
 pub use clock::Clock;
 pub use collect::{Collected, Process};
-pub use event::{Event, Job, Mark, NetSample, Payload, TransactionCounts};
+pub use event::{Event, ImpairedSample, Job, Mark, NetSample, Payload, TransactionCounts};
 pub use recorder::{RecordError, Recorder, RecorderOptions};
 pub use summarise::{conclude, summarise};
 pub use summary::{Grade, Summary};

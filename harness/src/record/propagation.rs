@@ -9,7 +9,7 @@ use super::summarise::{BlockFacts, Facts, NodeFacts};
 use super::summary::{Percentiles, nearest_rank};
 use crate::config::Config;
 use crate::propagation::Relay;
-use crate::types::{BlockNum, ValidatorIndex};
+use crate::types::{BlockNum, ValidatorIndex, ViewId};
 
 /// How bodies travelled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -30,15 +30,15 @@ pub struct Propagation {
     pub verified_ns: Option<Percentiles>,
     /// Of these pairs, those in which the validator never had the body.
     pub unverified: u64,
-    /// UDP payload that a node sent for each final block, votes and repetitions included; the whole run's traffic.
+    /// UDP payload that a node sent for each block proposed, votes and repetitions included; the whole run's traffic.
     pub sent_bytes: Option<Sent>,
-    /// Chunks, or whole blocks, with their proofs that a node sent for each final block, without what QUIC and repetition add.
+    /// Chunks, or whole blocks, with their proofs that a node sent for each block proposed, without what QUIC and repetition add.
     pub chunk_bytes: Option<Sent>,
-    /// Datagrams that the configured link lost / datagrams sent, all nodes; null without one.
+    /// Datagrams that the configured link lost / datagrams that passed it, all nodes; null without one.
     pub lost_share: Option<f64>,
 }
 
-/// Bytes that nodes sent for one final block.
+/// Bytes that nodes sent, over the number of blocks proposed: those that were not final at the end, too.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sent {
@@ -48,7 +48,7 @@ pub struct Sent {
     pub max: u64,
     /// Those of the node that proposed every final block; null if several did.
     pub leader: Option<u64>,
-    /// All nodes' bytes / (body bytes x receivers): 1 is one copy of the body for each validator but the proposer.
+    /// All nodes' bytes / (bytes of the mean final body x receivers): 1 is one copy of the body for each validator but the proposer.
     pub expansion: Option<f64>,
 }
 
@@ -60,19 +60,21 @@ pub(super) fn summary(config: &Config, facts: &Facts) -> Option<Propagation> {
         found.filter_map(|node| node.validator).collect::<Vec<_>>()
     };
     let honest: Vec<usize> = (0..facts.nodes.len()).filter(|&i| relay(&facts.nodes[i]) == Relay::Honest).collect();
-    if !facts.paths.values().any(|height| height.has(Mark::Cut)) {
+    if !facts.paths.values().any(|height| height.count(Mark::Cut) > 0) {
         return None;
     }
 
     let (mut bodies, mut times, mut unverified) = (Vec::new(), Vec::new(), 0u64);
     let in_window = facts.heights.iter().filter(|(_, block)| facts.window_ns.contains(&block.first_final_ns));
     for (num, block) in in_window {
-        let Some((proposer, begun)) = begun(facts, num, block).filter(|(node, _)| honest.contains(node)) else { continue };
+        let Some((proposer, view, begun_ns)) = begun(facts, num, block).filter(|(node, ..)| honest.contains(node))
+        else {
+            continue;
+        };
         bodies.push(block.body_bytes);
         for &node in honest.iter().filter(|&&node| node != proposer) {
-            let view = begun.0;
             match facts.paths.get(num).and_then(|height| height.at(view, Mark::Decoded, node)) {
-                Some(verified) => times.push(verified.saturating_sub(begun.1)),
+                Some(verified_ns) => times.push(verified_ns.saturating_sub(begun_ns)),
                 None => unverified += 1,
             }
         }
@@ -85,8 +87,9 @@ pub(super) fn summary(config: &Config, facts: &Facts) -> Option<Propagation> {
         };
         facts.nodes.iter().map(of).collect()
     };
-    let lost = sums(|sample| sample.dropped_datagrams).zip(sums(|sample| Some(sample.sent_datagrams)));
-    let total = |values: &[u64]| values.iter().fold(0u64, |a, &b| a.saturating_add(b));
+    let total = |value: fn(&NetSample) -> Option<u64>| sums(value).map(|v| v.into_iter().fold(0, u64::saturating_add));
+    let impaired = total(|sample| Some(sample.impaired?.datagrams)).filter(|&datagrams| datagrams > 0);
+    let lost = total(|sample| Some(sample.impaired?.lost));
     Some(Propagation {
         code: config.carrier().to_string(),
         silent_relays: faulty(Relay::Silent),
@@ -97,32 +100,31 @@ pub(super) fn summary(config: &Config, facts: &Facts) -> Option<Propagation> {
         unverified,
         sent_bytes: sums(|sample| Some(sample.sent_bytes)).and_then(|sums| sent(facts, config, &sums)),
         chunk_bytes: sums(|sample| sample.sent_chunk_bytes).and_then(|sums| sent(facts, config, &sums)),
-        lost_share: lost.filter(|(_, all)| total(all) > 0).map(|(lost, all)| total(&lost) as f64 / total(&all) as f64),
+        lost_share: lost.zip(impaired).map(|(lost, all)| lost as f64 / all as f64),
     })
 }
 
 /// The proposer of a final block, and in which view and when it began to cut it. A later view may have proposed the same block
 /// again; the proposer's own last view up to the one that made it final is the one in its header.
-fn begun(facts: &Facts, num: &BlockNum, block: &BlockFacts) -> Option<(usize, (crate::types::ViewId, u64))> {
+fn begun(facts: &Facts, num: &BlockNum, block: &BlockFacts) -> Option<(usize, ViewId, u64)> {
     let proposer = facts.nodes.iter().position(|node| node.validator == Some(block.proposer.0))?;
-    Some((proposer, facts.paths.get(num)?.last(Mark::Cut, proposer, block.view)?))
+    let (view, begun_ns) = facts.paths.get(num)?.last(Mark::Cut, proposer, block.view)?;
+    Some((proposer, view, begun_ns))
 }
 
-/// Each node's bytes over the number of final blocks.
+/// Each node's bytes over the number of blocks whose cutting began.
 fn sent(facts: &Facts, config: &Config, of_nodes: &[u64]) -> Option<Sent> {
-    let blocks = facts.heights.len() as u64;
-    if blocks == 0 {
-        return None;
-    }
-    let mut each: Vec<u64> = of_nodes.iter().map(|bytes| bytes / blocks).collect();
+    let proposed: u64 = facts.paths.values().map(|height| height.count(Mark::Cut)).sum();
     let proposers: Vec<ValidatorIndex> = facts.heights.values().map(|block| block.proposer).collect();
-    let only = proposers.iter().all(|other| *other == proposers[0]).then_some(proposers[0]);
+    let first = *proposers.first()?;
+    let mut each: Vec<u64> = of_nodes.iter().map(|bytes| bytes / proposed.max(1)).collect();
+    let only = proposers.iter().all(|other| *other == first).then_some(first);
     let leader = only.and_then(|index| facts.nodes.iter().position(|node| node.validator == Some(index.0)));
     let leader = leader.map(|place| each[place]);
-    let body: u64 = facts.heights.values().map(|block| block.body_bytes).fold(0, u64::saturating_add);
-    let needed = body as f64 * f64::from(config.cluster.validators.saturating_sub(1));
+    let bodies: f64 = facts.heights.values().map(|block| block.body_bytes as f64).sum();
+    let needed = bodies / facts.heights.len() as f64 * f64::from(config.cluster.validators.saturating_sub(1));
     let all: f64 = of_nodes.iter().map(|&bytes| bytes as f64).sum();
     each.sort_unstable();
-    let expansion = (needed > 0.0).then(|| all / needed);
+    let expansion = (needed > 0.0 && proposed > 0).then(|| all / proposed as f64 / needed);
     Some(Sent { p50: nearest_rank(&each, 50), max: *each.last()?, leader, expansion })
 }

@@ -199,15 +199,7 @@ impl Facts {
                 Payload::Phase { block_num, view_id, mark } => {
                     self.paths.entry(*block_num).or_default().add(index, *view_id, *mark, t_ns);
                 }
-                Payload::Final {
-                    block_num,
-                    block_hash,
-                    view_id,
-                    proposer,
-                    transactions,
-                    body_bytes,
-                    state_root,
-                } => {
+                Payload::Final { block_num, block_hash, view_id, proposer, transactions, body_bytes, state_root } => {
                     node.finalized.insert(*block_num);
                     let block = self.heights.entry(*block_num).or_insert(BlockFacts {
                         hash: *block_hash,

@@ -80,7 +80,7 @@ fn a_calm_committee_finalizes_everything_without_a_view_change_and_refuses_nothi
 }
 
 /// Whole blocks and every code.
-fn codes() -> impl Iterator<Item = Option<Code>> {
+pub fn codes() -> impl Iterator<Item = Option<Code>> {
     [None].into_iter().chain(Code::ALL.map(Some))
 }
 
