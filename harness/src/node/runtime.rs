@@ -375,6 +375,8 @@ impl Node {
                         state_root,
                     },
                 );
+                // What this block cost is what was sent since the one before it.
+                self.recorder.record(marks::net_sample(&self.net.stats()));
             }
             Mark::Refused { from, reason } => self.recorder.refused(Some(from), reason),
             Mark::Vdf { window, evaluate_ns, verify_ns } => {

@@ -91,9 +91,9 @@ impl Height {
         None
     }
 
-    /// How often this mark was written, by all nodes in all views.
-    pub fn count(&self, mark: Mark) -> u64 {
-        self.marks.iter().filter(|((_, other), _)| *other == mark).map(|(_, at)| at.len() as u64).sum()
+    /// Whether somebody wrote this mark in some view.
+    pub fn has(&self, mark: Mark) -> bool {
+        self.marks.keys().any(|(_, other)| *other == mark)
     }
 
     /// The last view, at most `view`, in which a node wrote this mark, and when.

@@ -30,15 +30,15 @@ pub struct Propagation {
     pub verified_ns: Option<Percentiles>,
     /// Of these pairs, those in which the validator never had the body.
     pub unverified: u64,
-    /// UDP payload that a node sent for each block proposed, votes and repetitions included; the whole run's traffic.
+    /// UDP payload that a node sent for a block, votes, transactions and repetitions included.
     pub sent_bytes: Option<Sent>,
-    /// Chunks, or whole blocks, with their proofs that a node sent for each block proposed, without what QUIC and repetition add.
+    /// Chunks, or whole blocks, with their proofs that a node sent for a block, without what QUIC and repetition add.
     pub chunk_bytes: Option<Sent>,
     /// Datagrams that the configured link lost / datagrams that passed it, all nodes; null without one.
     pub lost_share: Option<f64>,
 }
 
-/// Bytes that nodes sent, over the number of blocks proposed: those that were not final at the end, too.
+/// Bytes that nodes sent for a block: each one's traffic from its start to its last final block, over its final blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sent {
@@ -60,7 +60,7 @@ pub(super) fn summary(config: &Config, facts: &Facts) -> Option<Propagation> {
         found.filter_map(|node| node.validator).collect::<Vec<_>>()
     };
     let honest: Vec<usize> = (0..facts.nodes.len()).filter(|&i| relay(&facts.nodes[i]) == Relay::Honest).collect();
-    if !facts.paths.values().any(|height| height.count(Mark::Cut) > 0) {
+    if !facts.paths.values().any(|height| height.has(Mark::Cut)) {
         return None;
     }
 
@@ -80,14 +80,10 @@ pub(super) fn summary(config: &Config, facts: &Facts) -> Option<Propagation> {
         }
     }
 
-    let sums = |value: fn(&NetSample) -> Option<u64>| -> Option<Vec<u64>> {
-        let of = |node: &NodeFacts| {
-            let values: Option<Vec<u64>> = node.net.iter().map(value).collect();
-            values.filter(|values| !values.is_empty()).map(|v| v.into_iter().fold(0, u64::saturating_add))
-        };
-        facts.nodes.iter().map(of).collect()
+    let total = |value: fn(&NetSample) -> Option<u64>| {
+        let values: Option<Vec<u64>> = facts.nodes.iter().flat_map(|node| &node.net).map(value).collect();
+        values.map(|values| values.into_iter().fold(0, u64::saturating_add))
     };
-    let total = |value: fn(&NetSample) -> Option<u64>| sums(value).map(|v| v.into_iter().fold(0, u64::saturating_add));
     let impaired = total(|sample| Some(sample.impaired?.datagrams)).filter(|&datagrams| datagrams > 0);
     let lost = total(|sample| Some(sample.impaired?.lost));
     Some(Propagation {
@@ -98,8 +94,8 @@ pub(super) fn summary(config: &Config, facts: &Facts) -> Option<Propagation> {
         body_bytes: Percentiles::of(bodies),
         verified_ns: Percentiles::of(times),
         unverified,
-        sent_bytes: sums(|sample| Some(sample.sent_bytes)).and_then(|sums| sent(facts, config, &sums)),
-        chunk_bytes: sums(|sample| sample.sent_chunk_bytes).and_then(|sums| sent(facts, config, &sums)),
+        sent_bytes: sent(facts, config, |sample| Some(sample.sent_bytes)),
+        chunk_bytes: sent(facts, config, |sample| sample.sent_chunk_bytes),
         lost_share: lost.zip(impaired).map(|(lost, all)| lost as f64 / all as f64),
     })
 }
@@ -112,19 +108,24 @@ fn begun(facts: &Facts, num: &BlockNum, block: &BlockFacts) -> Option<(usize, Vi
     Some((proposer, view, begun_ns))
 }
 
-/// Each node's bytes over the number of blocks whose cutting began.
-fn sent(facts: &Facts, config: &Config, of_nodes: &[u64]) -> Option<Sent> {
-    let proposed: u64 = facts.paths.values().map(|height| height.count(Mark::Cut)).sum();
+/// Each node's bytes up to its last final block, over the number of blocks that it made final.
+fn sent(facts: &Facts, config: &Config, bytes: fn(&NetSample) -> Option<u64>) -> Option<Sent> {
+    let of_node = |node: &NodeFacts| {
+        let (mut blocks, mut sum) = (0u64, 0u64);
+        for (finals, sample) in &node.net_at_final {
+            (blocks, sum) = (blocks.saturating_add(*finals), sum.saturating_add(bytes(sample)?));
+        }
+        sum.checked_div(blocks)
+    };
+    let mut each: Vec<u64> = facts.nodes.iter().map(of_node).collect::<Option<_>>()?;
     let proposers: Vec<ValidatorIndex> = facts.heights.values().map(|block| block.proposer).collect();
     let first = *proposers.first()?;
-    let mut each: Vec<u64> = of_nodes.iter().map(|bytes| bytes / proposed.max(1)).collect();
     let only = proposers.iter().all(|other| *other == first).then_some(first);
     let leader = only.and_then(|index| facts.nodes.iter().position(|node| node.validator == Some(index.0)));
     let leader = leader.map(|place| each[place]);
     let bodies: f64 = facts.heights.values().map(|block| block.body_bytes as f64).sum();
     let needed = bodies / facts.heights.len() as f64 * f64::from(config.cluster.validators.saturating_sub(1));
-    let all: f64 = of_nodes.iter().map(|&bytes| bytes as f64).sum();
+    let expansion = (needed > 0.0).then(|| each.iter().map(|&bytes| bytes as f64).sum::<f64>() / needed);
     each.sort_unstable();
-    let expansion = (needed > 0.0 && proposed > 0).then(|| all / proposed as f64 / needed);
     Some(Sent { p50: nearest_rank(&each, 50), max: *each.last()?, leader, expansion })
 }

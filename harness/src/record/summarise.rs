@@ -47,6 +47,8 @@ pub(super) struct NodeFacts {
     /// One for each process.
     pub counts: Vec<TransactionCounts>,
     pub net: Vec<NetSample>,
+    /// For each process the blocks that it made final, and its traffic when the last of them was.
+    pub net_at_final: Vec<(u64, NetSample)>,
     /// For each process its samples of CPU time: `(t_ns, cpu_ns)`.
     pub cpu: Vec<Vec<(u64, u64)>>,
     /// `(t_ns, steal_ns)` of the host.
@@ -189,6 +191,7 @@ impl Facts {
         node.processes += 1;
         node.closed = false;
         let (mut counts, mut net, mut cpu) = (None, None, Vec::new());
+        let (mut finals, mut at_final) = (0, None);
         for event in &process.events {
             let t_ns = event.t_ns;
             match &event.payload {
@@ -201,6 +204,7 @@ impl Facts {
                 }
                 Payload::Final { block_num, block_hash, view_id, proposer, transactions, body_bytes, state_root } => {
                     node.finalized.insert(*block_num);
+                    finals += 1;
                     let block = self.heights.entry(*block_num).or_insert(BlockFacts {
                         hash: *block_hash,
                         state_root: *state_root,
@@ -239,7 +243,12 @@ impl Facts {
                     delays.add(*window, *evaluate_ns, *verify_ns, *deadline_ns);
                 }
                 Payload::Transactions(sample) => counts = Some(sample.clone()),
-                Payload::Net(sample) => net = Some(sample.clone()),
+                Payload::Net(sample) => {
+                    if at_final.as_ref().map_or(0, |(counted, _)| *counted) < finals {
+                        at_final = Some((finals, sample.clone()));
+                    }
+                    net = Some(sample.clone());
+                }
                 Payload::Resources { cpu_ns, rss_bytes, host_steal_ns, .. } => {
                     cpu.push((t_ns, *cpu_ns));
                     node.rss_bytes_max = node.rss_bytes_max.max(*rss_bytes);
@@ -250,6 +259,7 @@ impl Facts {
         }
         node.counts.extend(counts);
         node.net.extend(net);
+        node.net_at_final.extend(at_final);
         node.cpu.push(cpu);
     }
 }

@@ -15,7 +15,7 @@ use crate::record::{Grade, Summary, Variant};
 const TIME: &str = "A time runs from the moment the proposer begins to cut the body until a validator has the body, has encoded it \
                     again and found the announced root. Every block of the window counts once for each validator but its proposer; \
                     faulty relays are left out. With fewer than 100 times the 99th percentile is the largest.";
-const BYTES: &str = "Bytes are those of the whole run over the number of blocks proposed. “Copies” are all nodes' bytes over one body for each \
+const BYTES: &str = "Bytes are each node's from its start to its last final block, over its final blocks. “Copies” are all nodes' bytes over one body for each \
                      receiver: of chunks whole-block broadcast needs 1, and any k of n need n / k.";
 
 /// The section of one run.
