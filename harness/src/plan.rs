@@ -27,6 +27,8 @@ pub fn visit_kernels(visitor: &mut impl KernelVisitor) {
     visitor.visit::<vdf::Discriminant>();
     visitor.visit::<erasure::Encode>();
     visitor.visit::<erasure::Reconstruct>();
+    visitor.visit::<erasure::Disperse>();
+    visitor.visit::<erasure::Retrieve>();
     visitor.visit::<secp256k1::Recover>();
 }
 

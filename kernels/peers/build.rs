@@ -5,10 +5,12 @@ use std::process::Command;
 use std::{env, fs};
 
 /// Packages whose versions stand in rows, and the variables that hold them.
-const PACKAGES: [(&str, &str); 4] = [
+const PACKAGES: [(&str, &str); 6] = [
     ("blst", "VERSUS_BLST"),
     ("commonware-cryptography", "VERSUS_COMMONWARE"),
+    ("raptorq", "VERSUS_RAPTORQ"),
     ("reed-solomon-erasure", "VERSUS_REED_SOLOMON"),
+    ("reed-solomon-simd", "VERSUS_REED_SOLOMON_SIMD"),
     ("secp256k1", "VERSUS_SECP256K1"),
 ];
 
@@ -22,6 +24,15 @@ fn main() {
             // Both sides share a library only if there is one of it.
             [version] => println!("cargo::rustc-env={variable}={version}"),
             ref found => println!("cargo::error=one version of {package} must be locked, not {found:?}"),
+        }
+    }
+    if env::var_os("CARGO_FEATURE_ISAL").is_some() {
+        let version = Command::new("pkg-config").args(["--modversion", "libisal"]).output();
+        match version {
+            Ok(out) if out.status.success() => {
+                println!("cargo::rustc-env=VERSUS_ISAL={}", String::from_utf8_lossy(&out.stdout).trim());
+            }
+            _ => println!("cargo::error=feature isal needs the packages libisal-dev and pkg-config"),
         }
     }
     let compiler = Command::new(variable("RUSTC")).arg("--version").output();

@@ -13,6 +13,8 @@ use shardmark_kernels::erasure::{
     Backends, Chunks, Code, Encode, EncodeParams, Plan, Reconstruct, ReconstructParams, Refusal, Shape,
 };
 
+#[path = "erasure/disperse.rs"]
+mod disperse;
 #[path = "erasure/fft.rs"]
 mod fft;
 

@@ -7,7 +7,7 @@
 use shardmark_kernels::backend::{BackendId, Description, Error, Kernel, Options};
 use shardmark_kernels::erasure::merkle::Tree;
 use shardmark_kernels::erasure::plan::NoBody;
-use shardmark_kernels::erasure::{Backends, Code, Encode, Plan, Reconstruct, Shape};
+use shardmark_kernels::erasure::{Backends, Code, Disperse, Encode, Plan, Reconstruct, Retrieve, Shape};
 
 use crate::block::{ChunkCommitment, WHOLE_BLOCK};
 use crate::propagation::Chunk;
@@ -124,6 +124,10 @@ impl Dispersal {
                 .map_err(|reason| open(Encode::NAME, config.encode, reason))?,
             reconstruct: Reconstruct::open(config.reconstruct, &config.options)
                 .map_err(|reason| open(Reconstruct::NAME, config.reconstruct, reason))?,
+            disperse: Disperse::open(config.encode, &config.options)
+                .map_err(|reason| open(Disperse::NAME, config.encode, reason))?,
+            retrieve: Retrieve::open(config.reconstruct, &config.options)
+                .map_err(|reason| open(Retrieve::NAME, config.reconstruct, reason))?,
         };
         let descriptions = vec![
             (Encode::NAME, backends.encode.description()),

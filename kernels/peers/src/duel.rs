@@ -14,6 +14,12 @@ const SLICE: Duration = Duration::from_millis(3);
 /// Makes one call, and says whether its result was right.
 pub type Side<'a> = &'a mut dyn FnMut() -> bool;
 
+/// Makes one call and times what of it counts; None if the result was wrong.
+pub type Watched<'a> = &'a mut dyn FnMut() -> Option<Duration>;
+
+/// Makes so many calls: nanoseconds a call, or None if a result was wrong.
+type Timer<'a> = &'a mut dyn FnMut(u32) -> Option<f64>;
+
 /// One comparison. `*_ns` are per item, medians over rounds; the ratios are taken per round, then at percentiles.
 #[derive(Debug, Serialize)]
 struct Row<'a> {
@@ -32,6 +38,51 @@ struct Row<'a> {
     threads: usize,
     timed: &'a str,
     build: &'a str,
+    #[serde(flatten)]
+    rates: Option<Rates<'a>>,
+}
+
+/// What rows of coded data say besides. Rates count data bytes, never parity.
+#[derive(Debug, Serialize)]
+struct Rates<'a> {
+    ours_bytes_per_s: f64,
+    peer_bytes_per_s: f64,
+    derived: &'a [Derived],
+}
+
+/// A ratio to a peer that is not built here: this row's ratio over the one that this peer had to the row's peer elsewhere.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Derived {
+    /// Who is not here.
+    pub peer: &'static str,
+    /// Peer time over ours, as far as the recorded ratio carries over.
+    pub ratio: f64,
+    /// Its rate over that of the row's peer, recorded on another machine.
+    pub recorded_elsewhere: f64,
+}
+
+impl Derived {
+    fn new(peer: &'static str, recorded_elsewhere: f64, ratio: f64) -> Self {
+        Self { peer, ratio: ratio / recorded_elsewhere, recorded_elsewhere }
+    }
+}
+
+/// What a case of coded data has besides.
+#[derive(Clone, Copy)]
+pub struct Coded<'a> {
+    /// Data bytes of a call.
+    pub bytes: usize,
+    /// Peers that are not built here, each with its rate over that of the row's peer, recorded on another machine.
+    pub recorded: &'a [(&'static str, f64)],
+}
+
+/// An input that cannot be measured. Printed like a row, so that it is not missed.
+#[derive(Debug, Serialize)]
+struct Unavailable<'a> {
+    kernel: &'a str,
+    case: &'a str,
+    backend: BackendId,
+    unavailable: &'a str,
 }
 
 /// What both sides work on.
@@ -54,6 +105,7 @@ pub struct Table {
     json: bool,
     rounds: u32,
     rows: usize,
+    unavailable: usize,
     /// The backend under test.
     pub backend: BackendId,
 }
@@ -61,12 +113,22 @@ pub struct Table {
 impl Table {
     /// A table of the rows whose `kernel case peer` contains `filter`.
     pub fn new(filter: &str, json: bool, rounds: u32, backend: BackendId) -> Self {
-        Self { filter: filter.to_owned(), json, rounds, rows: 0, backend }
+        Self { filter: filter.to_owned(), json, rounds, rows: 0, unavailable: 0, backend }
     }
 
-    /// Whether nothing matched so far.
+    /// Rounds of a row.
+    pub fn rounds(&self) -> u32 {
+        self.rounds
+    }
+
+    /// Whether nothing was measured so far.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
+    }
+
+    /// Inputs that matched and could not be measured.
+    pub fn unavailable_rows(&self) -> usize {
+        self.unavailable
     }
 
     /// Whether a row is wanted.
@@ -98,12 +160,55 @@ impl Table {
             .map_err(|e| e.to_string())
     }
 
+    /// Says why an input is not measured, if a row of it is wanted.
+    ///
+    /// # Errors
+    ///
+    /// The output cannot be written.
+    pub fn unavailable(&mut self, kernel: &str, case: &str, reason: &str) -> Result<(), String> {
+        self.unavailable += 1;
+        let row = Unavailable { kernel, case, backend: self.backend, unavailable: reason };
+        self.line(&row, || format!("{kernel} {case} {}\n  unavailable: {reason}", row.backend))
+    }
+
     /// Measures one row, if it is wanted. `timed` says what is inside the timed region on both sides.
     ///
     /// # Errors
     ///
     /// A side gave a wrong result, or the output cannot be written.
     pub fn duel(&mut self, case: &Case, peer: &str, timed: &str, ours: Side, theirs: Side) -> Result<(), String> {
+        self.measure(case, None, peer, timed, &mut |calls| looped(ours, calls), &mut |calls| looped(theirs, calls))
+    }
+
+    /// As [`Table::duel`] for coded data. A call here can be shorter than its preparation, which is then not timed, and is
+    /// short beside what the system does in between, so a side's time is the median of its calls.
+    ///
+    /// # Errors
+    ///
+    /// As [`Table::duel`].
+    pub fn duel_coded(
+        &mut self,
+        case: &Case,
+        coded: Coded,
+        peer: &str,
+        timed: &str,
+        ours: Watched,
+        theirs: Watched,
+    ) -> Result<(), String> {
+        self.measure(case, Some(coded), peer, timed, &mut |calls| middle(ours, calls), &mut |calls| {
+            middle(theirs, calls)
+        })
+    }
+
+    fn measure(
+        &mut self,
+        case: &Case,
+        coded: Option<Coded>,
+        peer: &str,
+        timed: &str,
+        ours: Timer,
+        theirs: Timer,
+    ) -> Result<(), String> {
         if !self.wants(case.kernel, case.name, peer) {
             return Ok(());
         }
@@ -114,11 +219,11 @@ impl Table {
         // Round 0 warms caches, branch predictors and the clock rate for the pair as it will run, and is not counted.
         for round in 0..=self.rounds {
             let (a, b) = if round.is_multiple_of(2) {
-                let a = time(ours, repeat_ours);
-                (a, time(theirs, repeat_theirs))
+                let a = ours(repeat_ours);
+                (a, theirs(repeat_theirs))
             } else {
-                let b = time(theirs, repeat_theirs);
-                (time(ours, repeat_ours), b)
+                let b = theirs(repeat_theirs);
+                (ours(repeat_ours), b)
             };
             let (a, b) = (a.ok_or_else(|| wrong("ours"))?, b.ok_or_else(|| wrong(peer))?);
             if round > 0 {
@@ -127,32 +232,48 @@ impl Table {
                 ratios.push(b / a);
             }
         }
+        let (ours_ns, peer_ns) = (percentile(&mut ours_ns, 0.5), percentile(&mut peer_ns, 0.5));
+        let ratio = percentile(&mut ratios, 0.5);
+        let recorded = coded.map(|coded| coded.recorded).unwrap_or_default();
+        let derived: Vec<Derived> = recorded.iter().map(|(peer, rate)| Derived::new(peer, *rate, ratio)).collect();
+        let rate = |bytes: usize, ns: f64| bytes as f64 * 1e9 / (ns * case.items as f64);
         self.print(&Row {
             kernel: case.kernel,
             case: case.name,
             backend: self.backend,
             path: case.path.unwrap_or(&case.ours.path),
-            ours_ns: percentile(&mut ours_ns, 0.5),
+            ours_ns,
             peer,
-            peer_ns: percentile(&mut peer_ns, 0.5),
-            ratio: percentile(&mut ratios, 0.5),
+            peer_ns,
+            ratio,
             ratio_p10: percentile(&mut ratios, 0.1),
             ratio_p90: percentile(&mut ratios, 0.9),
             rounds: self.rounds,
             threads: case.ours.threads,
             timed,
             build: &case.ours.build,
+            rates: coded.map(|Coded { bytes, .. }| Rates {
+                ours_bytes_per_s: rate(bytes, ours_ns),
+                peer_bytes_per_s: rate(bytes, peer_ns),
+                derived: &derived,
+            }),
         })
     }
 
-    fn print(&mut self, row: &Row) -> Result<(), String> {
+    /// Prints a row that was measured elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// The output cannot be written.
+    pub fn found<T: Serialize>(&mut self, row: &T, text: impl FnOnce() -> String) -> Result<(), String> {
         self.rows += 1;
-        let mut out = std::io::stdout().lock();
-        let line = if self.json {
-            serde_json::to_string(row).map_err(|e| e.to_string())?
-        } else {
-            format!(
-                "{} {} {}/{}\n  {:.2}x [{:.2}, {:.2}]: ours {:.0} ns, {} {:.0} ns an item\n  timed: {}; ours: {}",
+        self.line(row, text)
+    }
+
+    fn print(&mut self, row: &Row) -> Result<(), String> {
+        self.found(row, || {
+            let mut text = format!(
+                "{} {} {}/{}\n  {:.2}x [{:.2}, {:.2}]: ours {:.0} ns, {} {:.0} ns an item\n",
                 row.kernel,
                 row.case,
                 row.backend,
@@ -163,34 +284,59 @@ impl Table {
                 row.ours_ns,
                 row.peer,
                 row.peer_ns,
-                row.timed,
-                row.build
-            )
-        };
+            );
+            if let Some(rates) = &row.rates {
+                let (ours, peer) = (rates.ours_bytes_per_s / 1e6, rates.peer_bytes_per_s / 1e6);
+                text += &format!("  data bytes: ours {ours:.0} MB/s, peer {peer:.0} MB/s\n");
+                for Derived { peer, ratio, recorded_elsewhere } in rates.derived {
+                    text += &format!(
+                        "  derived: {ratio:.2}x {peer}, which had {recorded_elsewhere:.2}x the rate of this row's peer; \
+                         recorded on another machine\n"
+                    );
+                }
+            }
+            text + &format!("  timed: {}; ours: {}", row.timed, row.build)
+        })
+    }
+
+    fn line<T: Serialize>(&self, row: &T, text: impl FnOnce() -> String) -> Result<(), String> {
+        let line = if self.json { serde_json::to_string(row).map_err(|e| e.to_string())? } else { text() };
+        let mut out = std::io::stdout().lock();
         writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|e| e.to_string())
     }
 }
 
-/// Calls that fill a slice, after a call that warms up; None if a result was wrong.
-fn repeats(side: Side) -> Option<u32> {
-    time(side, 1)?;
-    let once = time(side, 1)?.max(1.0);
-    Some((SLICE.as_nanos() as f64 / once).ceil().clamp(1.0, 1e6) as u32)
+/// Calls that fill a slice, by the shortest of a few; None if a result was wrong.
+fn repeats(side: Timer) -> Option<u32> {
+    const TRIES: u32 = 3;
+    let shortest = (0..TRIES).try_fold(f64::INFINITY, |shortest, _| Some(side(1)?.min(shortest)))?.max(1.0);
+    Some((SLICE.as_nanos() as f64 / shortest).ceil().clamp(1.0, 1e6) as u32)
+}
+
+/// As `repeats`, of a side that times itself.
+pub fn repeats_of(side: Watched) -> Option<u32> {
+    repeats(&mut |calls| middle(side, calls))
 }
 
 /// Nanoseconds a call; None if a result was wrong.
-fn time(side: Side, repeat: u32) -> Option<f64> {
+fn looped(side: Side, calls: u32) -> Option<f64> {
     let mut right = true;
     let start = Instant::now();
-    for _ in 0..repeat {
+    for _ in 0..calls {
         right &= side();
     }
     let nanoseconds = start.elapsed().as_nanos() as f64;
-    right.then(|| nanoseconds / f64::from(repeat))
+    right.then(|| nanoseconds / f64::from(calls))
+}
+
+/// Nanoseconds of the middle one of so many calls; None if a result was wrong.
+pub fn middle(side: Watched, calls: u32) -> Option<f64> {
+    let mut times = (0..calls).map(|_| Some(side()?.as_nanos() as f64)).collect::<Option<Vec<f64>>>()?;
+    Some(percentile(&mut times, 0.5))
 }
 
 /// The sample of nearest rank. `samples` is not empty.
-fn percentile(samples: &mut [f64], q: f64) -> f64 {
+pub fn percentile(samples: &mut [f64], q: f64) -> f64 {
     samples.sort_by(f64::total_cmp);
     samples[((samples.len() - 1) as f64 * q).round() as usize]
 }
@@ -232,13 +378,39 @@ mod tests {
     }
 
     #[test]
+    fn a_derived_ratio_is_the_rows_over_the_recorded_one() {
+        // Twice as fast as the row's peer, which another one beats by half: ahead of that one by a third.
+        let derived = Derived::new("another", 1.5, 2.0);
+        assert_eq!(derived, Derived { peer: "another", ratio: 2.0 / 1.5, recorded_elsewhere: 1.5 });
+    }
+
+    #[test]
     fn slices_hold_as_many_calls_as_fit() {
         let mut sleep = || {
             std::thread::sleep(2 * SLICE);
             true
         };
-        assert_eq!(repeats(&mut sleep), Some(1));
-        assert!(repeats(&mut || true) > Some(1));
+        assert_eq!(repeats(&mut |calls| looped(&mut sleep, calls)), Some(1));
+        assert!(repeats(&mut |calls| looped(&mut || true, calls)) > Some(1));
+    }
+
+    #[test]
+    fn a_side_that_times_itself_is_charged_the_middle_of_its_own_times() {
+        let mut times = [5, 9_000_000, 3].into_iter();
+        let mut side = || {
+            std::thread::sleep(SLICE);
+            Some(Duration::from_nanos(times.next()?))
+        };
+        assert_eq!(middle(&mut side, 3), Some(5.0));
+        // None as soon as one call is.
+        assert_eq!(middle(&mut side, 1), None);
+    }
+
+    #[test]
+    fn what_cannot_be_measured_is_counted_and_is_no_row() {
+        let mut table = Table::new("", true, 3, BackendId::Simd);
+        assert_eq!(table.unavailable("k", "n=1", "not here"), Ok(()));
+        assert_eq!((table.is_empty(), table.unavailable_rows()), (true, 1));
     }
 
     #[test]

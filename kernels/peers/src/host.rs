@@ -41,8 +41,26 @@ pub fn build() -> String {
         format!("# {cpu}; {}{debug}", env!("VERSUS_COMPILER")),
         format!("# blst {}: one crate for both sides and for commonware, feature no-threads", env!("VERSUS_BLST")),
         format!("# commonware-cryptography {}: default features, strategy Sequential", env!("VERSUS_COMMONWARE")),
-        format!("# reed-solomon-erasure {}: scalar, without simd-accel", env!("VERSUS_REED_SOLOMON")),
+        format!("# reed-solomon-erasure {}: {}", env!("VERSUS_REED_SOLOMON"), reed_solomon_erasure()),
+        format!("# reed-solomon-simd {}: default engine", env!("VERSUS_REED_SOLOMON_SIMD")),
+        format!("# raptorq {}: default features", env!("VERSUS_RAPTORQ")),
+        format!("# ISA-L: {}", isal()),
         format!("# secp256k1 {}: libsecp256k1 as its crate builds it, feature recovery", env!("VERSUS_SECP256K1")),
     ]
     .join("\n")
+}
+
+fn reed_solomon_erasure() -> &'static str {
+    if cfg!(feature = "reed-solomon-simd-accel") {
+        "with simd-accel (C for Haswell), and so is our own cpu backend, wherever it calls the crate: Cargo builds one of it"
+    } else {
+        "scalar, without simd-accel"
+    }
+}
+
+fn isal() -> String {
+    match option_env!("VERSUS_ISAL") {
+        Some(version) => format!("{version}, the system's libisal"),
+        None => "not built in (feature isal)".to_owned(),
+    }
 }

@@ -4,6 +4,7 @@
 //! `README.md` says who the peers are and what the numbers do not show.
 
 mod aggregate;
+mod clock;
 mod duel;
 mod erasure;
 mod host;
@@ -15,7 +16,7 @@ mod verify_batch;
 use clap::Parser;
 use shardmark_kernels::backend::{BackendId, Kernel, Options};
 use shardmark_kernels::bls::VerifyBatch;
-use shardmark_kernels::erasure::Encode;
+use shardmark_kernels::erasure::{Encode, Reconstruct};
 use shardmark_kernels::secp256k1::Recover;
 
 /// Our kernels against named peers, interleaved in one process, one thread, on the same input.
@@ -34,8 +35,11 @@ struct Arguments {
     #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(3..=100_000))]
     rounds: u32,
     /// Instead of the peers: every batch size against our own scalar backend.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "intercept")]
     curve: bool,
+    /// Instead of the rows: the fixed cost of a reconstruct call, ours and the peers', in microseconds.
+    #[arg(long)]
+    intercept: bool,
     /// The core to pin to.
     #[arg(long, default_value_t = 0)]
     core: usize,
@@ -45,40 +49,55 @@ fn main() {
     let arguments = Arguments::parse();
     let filter = arguments.filter.as_deref().unwrap_or("");
     let mut table = duel::Table::new(filter, arguments.json, arguments.rounds, arguments.backend);
-    if let Err(reason) = run(&mut table, &host::pin(arguments.core), arguments.curve) {
+    let missing = run(&mut table, &host::pin(arguments.core), &arguments).unwrap_or_else(|reason| {
         eprintln!("error: {reason}");
         std::process::exit(4);
+    });
+    if !table.is_empty() {
+        return;
     }
-    if table.is_empty() {
+    if missing.is_empty() && table.unavailable_rows() == 0 {
         eprintln!("error: no row matches `{filter}`");
         std::process::exit(2);
     }
+    for reason in missing {
+        eprintln!("error: {reason}");
+    }
+    std::process::exit(4);
 }
 
-fn run(table: &mut duel::Table, pinned: &Result<usize, String>, curve: bool) -> Result<(), String> {
+/// Prints the rows. Returns the kernels that our backend has not at all, with the reason.
+fn run(table: &mut duel::Table, pinned: &Result<usize, String>, arguments: &Arguments) -> Result<Vec<String>, String> {
     table.header(pinned)?;
-    if curve {
-        return verify_batch::curve(table);
+    let mut missing = Vec::new();
+    if arguments.curve {
+        verify_batch::curve(table)?;
+    } else if arguments.intercept {
+        if available::<Reconstruct>(table.backend, &mut missing) {
+            erasure::intercept::rows(table)?;
+        }
+    } else {
+        if available::<VerifyBatch>(table.backend, &mut missing) {
+            layers::rows(table)?;
+            verify_batch::rows(table)?;
+            aggregate::rows(table)?;
+        }
+        if available::<Encode>(table.backend, &mut missing) {
+            erasure::rows(table)?;
+        }
+        if available::<Recover>(table.backend, &mut missing) {
+            secp256k1::rows(table)?;
+        }
     }
-    if available::<VerifyBatch>(table.backend) {
-        layers::rows(table)?;
-        verify_batch::rows(table)?;
-        aggregate::rows(table)?;
-    }
-    if available::<Encode>(table.backend) {
-        erasure::rows(table)?;
-    }
-    if available::<Recover>(table.backend) {
-        secp256k1::rows(table)?;
-    }
-    Ok(())
+    Ok(missing)
 }
 
 /// Whether our backend has the family of this kernel; says why not.
-fn available<K: Kernel>(backend: BackendId) -> bool {
+fn available<K: Kernel>(backend: BackendId, missing: &mut Vec<String>) -> bool {
     let reason = K::open(backend, &Options::default()).err();
     if let Some(reason) = &reason {
         eprintln!("# {}/{backend}: unavailable: {reason}", K::NAME);
+        missing.push(format!("{} on {backend}: {reason}", K::NAME));
     }
     reason.is_none()
 }

@@ -18,7 +18,12 @@ impl<K: Kernel> Ours<K> {
         let unavailable = |reason: &dyn std::fmt::Display| format!("{} on {id}: {reason}", K::NAME);
         let backend = K::open(id, &Options::default()).map_err(|e| unavailable(&e))?;
         let prepared = backend.prepare(setup).map_err(|e| unavailable(&e))?;
-        Ok(Self { description: backend.description(), prepared, control: Control::default() })
+        let mut description = backend.description();
+        if cfg!(feature = "reed-solomon-simd-accel") {
+            // Cargo builds one crate for both sides, and the backend does not know with which features.
+            description.build = description.build.replace("without simd-accel", "with simd-accel");
+        }
+        Ok(Self { description, prepared, control: Control::default() })
     }
 
     /// The output for `input`, compared with the kernel's oracle.

@@ -7,6 +7,9 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+/// Of rows on coded data besides.
+const CODED_FIELDS: [&str; 3] = ["derived", "ours_bytes_per_s", "peer_bytes_per_s"];
+
 const FIELDS: [&str; 14] = [
     "backend",
     "build",
@@ -35,8 +38,8 @@ fn json_rows_have_exactly_the_documented_fields() {
         ("bls/verify-batch", "sets=1 messages=1 bad=0"),
         ("bls/aggregate-keys", "committee=1000 absent_percent=10 bitmaps=16"),
         ("bls/aggregate-signatures", "groups=1 signatures=250 from=points"),
-        ("erasure/encode", "code=rs-vandermonde k=10 m=4"),
-        ("erasure/reconstruct", "code=rs-vandermonde k=10 m=4 missing=4"),
+        ("erasure/encode", "code=rs-vandermonde k=10 m=4 body_bytes=131072"),
+        ("erasure/reconstruct", "code=rs-vandermonde k=10 m=4 missing=4 body_bytes=131072"),
         ("secp256k1/recover", "batch=1 lib"),
     ];
     for (kernel, case) in filters {
@@ -49,6 +52,14 @@ fn json_rows_have_exactly_the_documented_fields() {
             let Value::Object(row) = serde_json::from_str(line).unwrap() else { panic!("no object: {line}") };
             let mut fields: Vec<&str> = row.keys().map(String::as_str).collect();
             fields.sort_unstable();
+            if kernel.starts_with("erasure/") {
+                let (coded, rest) = fields.iter().partition::<Vec<_>, _>(|field| CODED_FIELDS.contains(field));
+                assert_eq!(coded, CODED_FIELDS);
+                fields = rest;
+                let rate = |field: &str| row[field].as_f64().unwrap();
+                let medians = rate("ours_bytes_per_s") / rate("peer_bytes_per_s");
+                assert!((medians - rate("peer_ns") / rate("ours_ns")).abs() < 1e-6 * medians, "{line}");
+            }
             assert_eq!(fields, FIELDS);
             assert_eq!(
                 (&row["kernel"], &row["backend"], &row["path"]),
@@ -87,4 +98,33 @@ fn a_filter_without_rows_and_a_missing_backend_are_one_line_and_a_code() {
     assert!(String::from_utf8_lossy(&cuda.stderr).contains("error: secp256k1/recover on cuda: not implemented"));
     assert_eq!(versus(&["--backend", "abacus"]).status.code(), Some(2));
     assert_eq!(versus(&["--rounds", "2"]).status.code(), Some(2));
+    assert_eq!(versus(&["--curve", "--intercept"]).status.code(), Some(2));
+    for mode in [&["--intercept"][..], &["erasure/encode code=rs-fft8 k=32 m=32"]] {
+        let cuda = versus(&[&["--backend", "cuda"], mode].concat());
+        assert_eq!(cuda.status.code(), Some(4));
+        assert!(String::from_utf8_lossy(&cuda.stderr).contains("on cuda: not implemented"));
+    }
+}
+
+#[test]
+fn the_fixed_cost_of_a_call_is_a_line_through_sizes() {
+    let filter = "erasure/reconstruct code=rs-vandermonde k=32 m=32 missing=1";
+    let output = versus(&["--intercept", "--json", "--rounds", "3", filter]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let who: Vec<&str> = rows.iter().map(|row| row["who"].as_str().unwrap()).collect();
+    assert_eq!(who[..2], ["ours, execute", "ours, compute"]);
+    assert!(who.iter().any(|who| who.starts_with("reed-solomon-simd 3.")), "{who:?}");
+    for row in &rows {
+        let numbers =
+            |field: &str| row[field].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect::<Vec<_>>();
+        assert_eq!(numbers("chunk_bytes").len(), numbers("median_us").len());
+        assert!(numbers("median_us").iter().all(|us| *us > 0.0), "{row}");
+        assert!(
+            ["intercept_us", "intercept_us_p10", "intercept_us_p90", "slope_ns"].iter().all(|f| row[f].is_f64()),
+            "{row}"
+        );
+        assert!(["case", "path", "timed"].iter().all(|field| !row[field].as_str().unwrap().is_empty()), "{row}");
+    }
 }

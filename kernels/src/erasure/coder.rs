@@ -59,9 +59,9 @@ impl Erasures {
 
 /// A coder on a backend's threads: what both kernels prepare.
 pub(super) struct Codec {
-    pool: Pool,
-    shape: Shape,
-    coder: Box<dyn Coder>,
+    pub(super) pool: Pool,
+    pub(super) shape: Shape,
+    pub(super) coder: Box<dyn Coder>,
 }
 
 impl Codec {
@@ -123,11 +123,7 @@ impl Session<Encode> for Encoding<'_> {
         let Self { codec, data, chunk_bytes, .. } = *self;
         self.done = false;
         self.parity.resize(codec.shape.m() * chunk_bytes, 0);
-        let parity = self.parity.chunks_exact_mut(chunk_bytes).collect();
-        codec.by_columns(parity, chunk_bytes, control, |range, parity| {
-            let data: Vec<&[u8]> = data.chunks_exact(chunk_bytes).map(|chunk| &chunk[range.clone()]).collect();
-            codec.coder.encode(&data, parity)
-        })?;
+        codec.encode(data, chunk_bytes, &mut self.parity, control)?;
         self.done = true;
         Ok(())
     }
@@ -144,7 +140,9 @@ impl Prepared<Reconstruct> for Codec {
     fn load<'a>(&'a self, chunks: &'a Chunks) -> Result<Box<dyn Session<Reconstruct> + 'a>, Error> {
         let places = reconstruct::validate(&self.shape, chunks);
         let chunk_bytes = chunks.chunk_bytes;
-        Ok(Box::new(Reconstruction { codec: self, places, chunk_bytes, data: Vec::new(), done: false }))
+        // Refused chunks may claim any length.
+        let data = if places.is_ok() { vec![0; self.shape.k() * chunk_bytes] } else { Vec::new() };
+        Ok(Box::new(Reconstruction { codec: self, places, chunk_bytes, data, done: false }))
     }
 }
 
@@ -179,7 +177,23 @@ impl Session<Reconstruct> for Reconstruction<'_> {
 }
 
 impl Codec {
-    fn reconstruct(
+    /// The parity of `k` chunks into `m`, both one after the other.
+    pub(super) fn encode(
+        &self,
+        data: &[u8],
+        chunk_bytes: usize,
+        parity: &mut [u8],
+        control: &Control,
+    ) -> Result<(), Error> {
+        let parity = parity.chunks_exact_mut(chunk_bytes).collect();
+        self.by_columns(parity, chunk_bytes, control, |range, parity| {
+            let data: Vec<&[u8]> = data.chunks_exact(chunk_bytes).map(|chunk| &chunk[range.clone()]).collect();
+            self.coder.encode(&data, parity)
+        })
+    }
+
+    /// The data from the chunks at their places.
+    pub(super) fn reconstruct(
         &self,
         places: &[Option<&[u8]>],
         chunk_bytes: usize,

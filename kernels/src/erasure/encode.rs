@@ -3,7 +3,7 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Code, Shape, cpu, naive};
+use super::{Code, Shape, cpu, naive, simd};
 use crate::backend::{Backend, BackendId, Error, Kernel, Mismatch, Options, Unavailable, Work, generator};
 
 /// `erasure/encode`. Input: `k * chunk_bytes` data bytes, chunk after chunk. Output: `m * chunk_bytes` parity bytes, likewise.
@@ -90,7 +90,8 @@ impl Kernel for Encode {
     fn open(id: BackendId, options: &Options) -> Result<Box<dyn Backend<Self>>, Unavailable> {
         match id {
             BackendId::Cpu => Ok(Box::new(cpu::Cpu::open(options)?)),
-            BackendId::Simd | BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
+            BackendId::Simd => Ok(Box::new(simd::Simd::open(options)?)),
+            BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
         }
     }
 }

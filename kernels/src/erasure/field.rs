@@ -86,9 +86,12 @@ impl Field {
         u32::from(self.log[usize::from(x)])
     }
 
-    /// The element of this logarithm, reduced.
+    /// The element of this logarithm, reduced. Below twice the modulus by a look-up alone.
     pub(crate) fn exp(&self, log: u32) -> u16 {
-        self.exp[(log % self.modulus()) as usize]
+        match self.exp.get(log as usize) {
+            Some(x) => *x,
+            None => self.exp[(log % self.modulus()) as usize],
+        }
     }
 
     /// The product.

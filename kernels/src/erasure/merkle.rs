@@ -22,8 +22,8 @@ pub const MAX_LEAVES: usize = 1 << 16;
 #[error("a tree has 1 to {MAX_LEAVES} leaves, not {0}")]
 pub struct LeafCount(pub usize);
 
-/// Every node over one set of chunks.
-#[derive(Clone, Debug)]
+/// Every node over one set of chunks. The leaves and their number determine the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tree {
     leaves: usize,
     /// Leaves first, each further level half as long, the top alone in the last.
@@ -43,13 +43,15 @@ pub fn proof_len(leaves: usize) -> usize {
     leaves.max(1).checked_next_power_of_two().map_or(usize::MAX, |width| width.trailing_zeros() as usize)
 }
 
-fn leaf(index: u32, chunk: &[u8]) -> Hash {
+/// The hash of one chunk.
+pub(super) fn leaf(index: u32, chunk: &[u8]) -> Hash {
     let mut hash = blake3::Hasher::new();
     hash.update(&[0x00]).update(&index.to_le_bytes()).update(chunk);
     hash.finalize().into()
 }
 
-fn node(left: &Hash, right: &Hash) -> Hash {
+/// The hash over two.
+pub(super) fn node(left: &Hash, right: &Hash) -> Hash {
     let mut hash = blake3::Hasher::new();
     hash.update(&[0x01]).update(left).update(right);
     hash.finalize().into()
@@ -74,15 +76,31 @@ impl Tree {
     /// [`LeafCount`] for no chunks or more than [`MAX_LEAVES`].
     pub fn build<C: AsRef<[u8]>>(chunks: &[C]) -> Result<Self, LeafCount> {
         leaf_count(chunks.len())?;
-        let mut level: Vec<Hash> = (0u32..).zip(chunks).map(|(index, chunk)| leaf(index, chunk.as_ref())).collect();
-        level.resize(chunks.len().next_power_of_two(), blake3::hash(&[0x02]).into());
-        let mut levels = Vec::with_capacity(proof_len(chunks.len()) + 1);
+        let leaves = (0u32..).zip(chunks).map(|(index, chunk)| leaf(index, chunk.as_ref())).collect();
+        Self::over(leaves, |level| level.chunks_exact(2).map(|pair| node(&pair[0], &pair[1])).collect())
+    }
+
+    /// The tree over hashes of chunks. `nodes` hashes a level's pairs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tree::build`].
+    pub(super) fn over(leaves: Vec<Hash>, nodes: impl Fn(&[Hash]) -> Vec<Hash>) -> Result<Self, LeafCount> {
+        leaf_count(leaves.len())?;
+        let (count, mut level) = (leaves.len(), leaves);
+        level.resize(count.next_power_of_two(), blake3::hash(&[0x02]).into());
+        let mut levels = Vec::with_capacity(proof_len(count) + 1);
         while level.len() > 1 {
-            let next = level.chunks_exact(2).map(|pair| node(&pair[0], &pair[1])).collect();
+            let next = nodes(&level);
             levels.push(std::mem::replace(&mut level, next));
         }
         levels.push(level);
-        Ok(Self { leaves: chunks.len(), levels })
+        Ok(Self { leaves: count, levels })
+    }
+
+    /// The hashes of the chunks, in order.
+    pub fn leaf_hashes(&self) -> &[Hash] {
+        self.levels.first().map_or(&[], |level| &level[..self.leaves])
     }
 
     /// Chunks under the root.

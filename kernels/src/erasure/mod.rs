@@ -1,11 +1,14 @@
-//! Erasure coding of block bodies: `erasure/encode`, `erasure/reconstruct`, and the Merkle tree over chunks.
+//! Erasure coding of block bodies: `erasure/encode`, `erasure/reconstruct`, and with the Merkle tree over chunks
+//! `erasure/disperse`, `erasure/retrieve`.
 //!
-//! This file holds what every code and backend shares: the code identifiers, the shape and its limits. [`encode`] and
-//! [`reconstruct`] hold the two kernels, [`cpu`] their scalar backend, [`naive`] the oracle, [`plan`] the way from a
+//! This file holds what every code and backend shares: the code identifiers, the shape and its limits. [`encode`],
+//! [`reconstruct`], [`disperse`] and [`retrieve`] hold the kernels, [`cpu`] their scalar backend, [`naive`] the oracle, [`plan`] the way from a
 //! block body to chunks and back, [`merkle`] the commitment. Encodings, rules and sources: `README.md` beside this file.
 
 mod coder;
+mod commit;
 pub mod cpu;
+pub mod disperse;
 pub mod encode;
 mod field;
 pub mod merkle;
@@ -14,6 +17,7 @@ mod pattern;
 pub mod plan;
 mod points;
 pub mod reconstruct;
+pub mod retrieve;
 #[allow(dead_code)]
 mod simd;
 
@@ -21,9 +25,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use disperse::{Disperse, Dispersed};
 pub use encode::{Encode, EncodeParams};
 pub use plan::{Backends, Plan};
 pub use reconstruct::{Chunks, Reconstruct, ReconstructParams, Refusal};
+pub use retrieve::{Delivered, Delivery, Retrieve};
 
 use crate::backend::Error;
 
@@ -95,7 +101,7 @@ impl fmt::Display for Code {
     }
 }
 
-/// A code and its dimensions: the setup of both kernels. Chunks `0..k` are data, `k..k + m` parity.
+/// A code and its dimensions: the setup of every kernel. Chunks `0..k` are data, `k..k + m` parity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Shape {

@@ -104,8 +104,15 @@ impl Pattern {
             erased[point] = 0;
         }
         let locator = log_products(points.field, erased);
-        let with_log = |point: usize| (point, locator[point]);
         let field = points.field;
+        // 2^bits is 1: dividing by the size is multiplying by its cofactor.
+        let (bits, modulus) = (field.bits(), field.modulus());
+        let shift = bits - end.trailing_zeros();
+        let with_log = |point: usize| {
+            let log = (locator[point] as u32) << shift;
+            let log = (log >> bits) + (log & modulus);
+            (point, if log >= modulus { log - modulus } else { log })
+        };
         let vanishing = domain
             .iter()
             .map(|i| {
@@ -127,11 +134,13 @@ impl Pattern {
     pub(crate) fn matrix(&self) -> Vec<Vec<u16>> {
         let (field, modulus) = (self.field, self.field.modulus());
         let weight = |point: usize| self.vanishing[self.block_of(point)];
+        let reduce = |log: u32| if log >= modulus { log - modulus } else { log };
         let used: Vec<(usize, u32)> =
-            self.used.iter().map(|&(point, log)| (point, log + modulus - weight(point))).collect();
+            self.used.iter().map(|&(point, log)| (point, reduce(log + modulus - weight(point)))).collect();
         let row = |&(e, log): &(usize, u32)| {
-            let out = weight(e) + modulus - log;
-            used.iter().map(|&(r, log)| field.exp(log + out + modulus - field.log((e ^ r) as u16))).collect()
+            let out = reduce(weight(e) + modulus - log);
+            let product = |&(r, log)| field.exp(reduce(log + out) + modulus - field.log((e ^ r) as u16));
+            used.iter().map(product).collect()
         };
         self.missing.iter().map(row).collect()
     }
@@ -209,6 +218,8 @@ fn domain(points: &Points, used: &[usize], missing: &[usize]) -> (usize, Vec<usi
             Class::HighRate => (0..points.data().end.next_power_of_two()).step_by(block).collect(),
             Class::LowRate | Class::Full => used.iter().chain(missing).map(|point| point & !(block - 1)).collect(),
         };
+        // Chunks ascend, so few are left to sort.
+        domain.dedup();
         domain.sort_unstable();
         domain.dedup();
         if domain.len() <= MOST_BLOCKS {
@@ -218,45 +229,79 @@ fn domain(points: &Points, used: &[usize], missing: &[usize]) -> (usize, Vec<usi
     }
 }
 
-/// For each point `x` the logarithm of the product of `x - e` over all `e` marked by 1 but `x` itself, modulo the group's order.
-fn log_products(field: &Field, mut marked: Vec<i32>) -> Vec<u32> {
+/// For each point `x` the product of `x - e` over all `e` marked by 1 but `x` itself, as a multiple of its logarithm modulo
+/// the group's order: `size` times, where that is the number of points.
+fn log_products(field: &Field, mut marked: Vec<i32>) -> Vec<i32> {
     let (bits, size) = (field.bits(), marked.len());
     walsh_hadamard(bits, &mut marked);
+    let modulus = field.modulus();
     for (value, log) in marked.iter_mut().zip(field.log_spectrum(size)) {
-        *value = fold(bits, i64::from(*value) * i64::from(*log)) as i32;
+        // Both are at most the modulus.
+        let product = (*value as u32).wrapping_mul(*log as u32);
+        let once = (product >> bits) + (product & modulus);
+        *value = ((once >> bits) + (once & modulus)) as i32;
     }
     walsh_hadamard(bits, &mut marked);
-    // The inverse transform divides by the size, and 2^bits is 1.
-    let shift = bits - size.trailing_zeros();
-    marked.iter().map(|value| fold(bits, i64::from(*value) << shift) as u32).collect()
+    marked
 }
 
-/// To a representative in `0..=2^bits` modulo `2^bits - 1`. Magnitudes up to `2^(2 bits)`.
-fn fold(bits: u32, value: i64) -> i64 {
+/// To a representative in `0..2^bits` modulo `2^bits - 1`. Magnitudes up to `2^(2 bits)`.
+#[inline(always)]
+fn fold(bits: u32, value: i32) -> i32 {
     let modulus = (1 << bits) - 1;
     let once = (value >> bits) + (value & modulus);
     let twice = (once >> bits) + (once & modulus);
-    twice + (modulus & twice >> 63)
+    twice + (modulus & twice >> 31)
 }
 
-/// The unnormalised transform, its own inverse but for a division by the size. Results are in `0..=2^bits`.
-/// At most `2^bits` values, of magnitudes up to that.
+/// Values that are transformed side by side.
+const LANES: usize = 8;
+
+/// The unnormalised transform, its own inverse but for a division by the size. Results are in `0..2^bits`.
+/// At most `2^bits` values, a power of two, of magnitudes up to that.
 pub(super) fn walsh_hadamard(bits: u32, values: &mut [i32]) {
-    // Magnitudes double with each layer.
-    let (mut distance, mut layers) = (1, 0);
-    while distance < values.len() {
-        if layers == 12 {
-            values.iter_mut().for_each(|value| *value = fold(bits, i64::from(*value)) as i32);
-            layers = 0;
-        }
-        for pair in values.chunks_exact_mut(2 * distance) {
+    let fold_all = |values: &mut [i32]| values.iter_mut().for_each(|value| *value = fold(bits, *value));
+    let (groups, rest) = values.as_chunks_mut::<LANES>();
+    let mut distance = 1;
+    while distance < rest.len() {
+        for pair in rest.chunks_exact_mut(2 * distance) {
             let (a, b) = pair.split_at_mut(distance);
             for (a, b) in a.iter_mut().zip(b) {
                 (*a, *b) = (*a + *b, *a - *b);
             }
         }
         distance *= 2;
-        layers += 1;
     }
-    values.iter_mut().for_each(|value| *value = fold(bits, i64::from(*value)) as i32);
+    for group in groups.iter_mut() {
+        let [a, b, c, d, e, f, g, h] = *group;
+        let [a, b, c, d, e, f, g, h] = [a + b, a - b, c + d, c - d, e + f, e - f, g + h, g - h];
+        let [a, b, c, d, e, f, g, h] = [a + c, b + d, a - c, b - d, e + g, f + h, e - g, f - h];
+        *group = [a + e, b + f, c + g, d + h, a - e, b - f, c - g, d - h];
+    }
+    // Magnitudes double with each layer, and 30 bits are enough for 14 of the wide field.
+    let (mut distance, mut layers) = (LANES, 3);
+    while distance < values.len() {
+        if layers > 12 {
+            fold_all(values);
+            layers = 0;
+        }
+        if values.len() / distance == 2 {
+            let (a, b) = values.split_at_mut(distance);
+            for (a, b) in a.iter_mut().zip(b) {
+                (*a, *b) = (*a + *b, *a - *b);
+            }
+        } else {
+            for part in values.chunks_exact_mut(4 * distance) {
+                let (low, high) = part.split_at_mut(2 * distance);
+                let ((a, b), (c, d)) = (low.split_at_mut(distance), high.split_at_mut(distance));
+                for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
+                    let (sum, difference, sum2, difference2) = (*a + *b, *a - *b, *c + *d, *c - *d);
+                    (*a, *b, *c, *d) = (sum + sum2, difference + difference2, sum - sum2, difference - difference2);
+                }
+            }
+        }
+        distance *= 4;
+        layers += 2;
+    }
+    fold_all(values);
 }

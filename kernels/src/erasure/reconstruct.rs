@@ -8,7 +8,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::{Code, Shape, cpu, naive};
+use super::{Code, Shape, cpu, naive, simd};
 use crate::backend::{Backend, BackendId, Error, Kernel, Mismatch, Options, Unavailable, Work, generator};
 
 /// `erasure/reconstruct`. Output: the `k * chunk_bytes` data bytes, chunk after chunk, or the reason for refusing.
@@ -92,6 +92,16 @@ pub enum Refusal {
         /// `k`.
         want: usize,
     },
+    /// A Merkle proof does not show the chunk under the root. Only `erasure/retrieve` looks.
+    #[error("the proof of chunk {index} does not verify")]
+    Proof {
+        /// Its index.
+        index: u16,
+    },
+    /// The data, encoded again, has another root: whoever made the root committed to chunks that are not a code word. Only
+    /// `erasure/retrieve` looks.
+    #[error("the chunks under the root are no code word")]
+    Encoding,
 }
 
 /// The received chunks by index, `k + m` places. Every backend calls this first.
@@ -101,12 +111,19 @@ pub enum Refusal {
 /// The chunk length's; then, in the order of arrival, the first chunk's whose index is out of range, a repetition, or whose
 /// length differs; then the count's.
 pub fn validate<'a>(shape: &Shape, chunks: &'a Chunks) -> Result<Vec<Option<&'a [u8]>>, Refusal> {
-    let want = chunks.chunk_bytes;
+    places(shape, chunks.chunk_bytes, chunks.received.iter().map(|(index, bytes)| (*index, &bytes[..])))
+}
+
+/// As [`validate`], of chunks as they come.
+pub(super) fn places<'a>(
+    shape: &Shape,
+    want: usize,
+    received: impl ExactSizeIterator<Item = (u16, &'a [u8])>,
+) -> Result<Vec<Option<&'a [u8]>>, Refusal> {
     shape.validate_chunk_bytes(want).map_err(|_| Refusal::ChunkBytes { chunk_bytes: want })?;
-    let total = shape.total();
+    let (total, got) = (shape.total(), received.len());
     let mut places: Vec<Option<&[u8]>> = vec![None; total];
-    for (index, bytes) in &chunks.received {
-        let index = *index;
+    for (index, bytes) in received {
         let place = places.get_mut(usize::from(index)).ok_or(Refusal::IndexOutOfRange { index, total })?;
         if place.is_some() {
             return Err(Refusal::Duplicate { index });
@@ -117,8 +134,8 @@ pub fn validate<'a>(shape: &Shape, chunks: &'a Chunks) -> Result<Vec<Option<&'a 
         *place = Some(bytes);
     }
     // Each index came once, so the count of chunks is the count of places filled.
-    if chunks.received.len() < shape.k() {
-        return Err(Refusal::TooFew { got: chunks.received.len(), want: shape.k() });
+    if got < shape.k() {
+        return Err(Refusal::TooFew { got, want: shape.k() });
     }
     Ok(places)
 }
@@ -210,7 +227,8 @@ impl Kernel for Reconstruct {
     fn open(id: BackendId, options: &Options) -> Result<Box<dyn Backend<Self>>, Unavailable> {
         match id {
             BackendId::Cpu => Ok(Box::new(cpu::Cpu::open(options)?)),
-            BackendId::Simd | BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
+            BackendId::Simd => Ok(Box::new(simd::Simd::open(options)?)),
+            BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
         }
     }
 }

@@ -3,10 +3,10 @@
 mod fft;
 mod vandermonde;
 
+use super::Shape;
 use super::coder::{Codec, Coder};
 use super::points::Points;
-use super::{Encode, Reconstruct, Shape};
-use crate::backend::{Backend, Description, Error, Options, Prepared, Unavailable};
+use crate::backend::{Backend, Description, Error, Kernel, Options, Prepared, Unavailable};
 use crate::pool::Pool;
 
 /// The opened backend: its threads.
@@ -37,22 +37,15 @@ impl Cpu {
     }
 }
 
-impl Backend<Encode> for Cpu {
+impl<K: Kernel<Setup = Shape>> Backend<K> for Cpu
+where
+    Codec: Prepared<K>,
+{
     fn description(&self) -> Description {
         self.describe()
     }
 
-    fn prepare(&self, shape: &Shape) -> Result<Box<dyn Prepared<Encode>>, Error> {
-        Ok(Box::new(self.codec(shape)?))
-    }
-}
-
-impl Backend<Reconstruct> for Cpu {
-    fn description(&self) -> Description {
-        self.describe()
-    }
-
-    fn prepare(&self, shape: &Shape) -> Result<Box<dyn Prepared<Reconstruct>>, Error> {
+    fn prepare(&self, shape: &Shape) -> Result<Box<dyn Prepared<K>>, Error> {
         Ok(Box::new(self.codec(shape)?))
     }
 }

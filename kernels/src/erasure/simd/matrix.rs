@@ -53,21 +53,21 @@ pub(super) struct Matrix<V: Vectors> {
 }
 
 impl<V: Vectors> Matrix<V> {
-    /// `coefficient` is asked once for each row and column.
-    pub(super) fn new(
-        constants: &Arc<Constants<V>>,
-        rows: usize,
-        columns: usize,
-        coefficient: impl Fn(usize, usize) -> u8,
-    ) -> Self {
-        let mut coefficients = Vec::with_capacity(rows * columns);
-        for tile in (0..rows).step_by(TALL) {
-            let tall = TALL.min(rows - tile);
-            for column in 0..columns {
-                coefficients.extend((tile..tile + tall).map(|row| coefficient(row, column)));
+    /// `coefficients` row after row, `columns` in each.
+    pub(super) fn new(constants: &Arc<Constants<V>>, columns: usize, coefficients: &[u8]) -> Self {
+        let rows = coefficients.len().checked_div(columns).unwrap_or(0);
+        let mut ordered = vec![0; coefficients.len()];
+        for (tile, rows) in
+            ordered.chunks_mut((TALL * columns).max(1)).zip(coefficients.chunks((TALL * columns).max(1)))
+        {
+            match rows.len() / columns {
+                TALL => interleave::<TALL>(tile, rows, columns),
+                3 => interleave::<3>(tile, rows, columns),
+                2 => interleave::<2>(tile, rows, columns),
+                _ => tile.copy_from_slice(rows),
             }
         }
-        Self { constants: Arc::clone(constants), rows, columns, coefficients }
+        Self { constants: Arc::clone(constants), rows, columns, coefficients: ordered }
     }
 
     /// Overwrites the outputs, one for each row, by the inputs, one for each column.
@@ -97,6 +97,14 @@ impl<V: Vectors> Matrix<V> {
         for (output, padded) in outputs.iter_mut().zip(padded_outputs.chunks_exact(least)) {
             output.copy_from_slice(&padded[..len]);
         }
+    }
+}
+
+/// `R` rows of `columns` coefficients to `columns` runs of `R`.
+fn interleave<const R: usize>(tile: &mut [u8], rows: &[u8], columns: usize) {
+    let rows: [&[u8]; R] = std::array::from_fn(|row| &rows[row * columns..][..columns]);
+    for (column, run) in tile.as_chunks_mut::<R>().0.iter_mut().enumerate() {
+        *run = rows.map(|row| row[column]);
     }
 }
 
@@ -301,7 +309,7 @@ mod tests {
         let Layout { len, stride, shift } = *layout;
         let case = format!("{} {rows} x {columns}, {len} bytes, stride {stride}, shift {shift}", V::NAME);
         let coefficients = noise(rows * 256 + columns, rows * columns);
-        let matrix = Matrix::new(constants, rows, columns, |row, column| coefficients[row * columns + column]);
+        let matrix = Matrix::new(constants, columns, &coefficients);
         let memory = match fill {
             Some(byte) => vec![byte; shift + columns * stride],
             None => noise(len, shift + columns * stride),
@@ -367,15 +375,5 @@ mod tests {
         }
         #[cfg(target_arch = "aarch64")]
         multiplies::<crate::erasure::simd::vectors::Neon>();
-    }
-
-    #[test]
-    fn a_matrix_without_columns_clears_and_one_without_rows_does_nothing() {
-        let constants = Constants::new(NibbleModel::detect().unwrap(), product);
-        let mut rows = vec![vec![7; 100]; 6];
-        let mut outputs: Vec<&mut [u8]> = rows.iter_mut().map(Vec::as_mut_slice).collect();
-        Matrix::new(&constants, 6, 0, |_, _| 0).multiply(&[], &mut outputs);
-        assert_eq!(rows, vec![vec![0; 100]; 6]);
-        Matrix::new(&constants, 0, 1, |_, _| 0).multiply(&[&[]], &mut []);
     }
 }
