@@ -200,10 +200,7 @@ fn a_matrix_over_codes_compares_how_bodies_travel() {
     let output = command(2, &[axes], &out).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let page = fs::read_to_string(out.join("report.md")).unwrap();
-    assert!(
-        page.contains("| rs-fft8 | 0% | 1 silent | C |") || page.contains("| rs-fft8 | 0% | 1 silent | B |"),
-        "{page}"
-    );
+    assert!(page.contains("| rs-fft8 | 0% | 1 silent | ") && !page.contains("invalid"), "{page}");
     assert!(page.contains("| whole-block | 0% | 1 silent | whole-block broadcast has no relays"), "{page}");
     assert!(page.contains("With 0% loss the median block is verified after"), "{page}");
     assert!(!out.join("02-whole-block-loss-0-1-silent").exists() && out.join("03-rs-fft8-loss-0-1-silent").is_dir());

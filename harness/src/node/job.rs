@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use shardmark_kernels::backend::{Control, Description, Error};
+use shardmark_kernels::backend::{Control, Description, Error, Kernel};
+use shardmark_kernels::erasure::{Disperse, Retrieve};
 
 use crate::beacon::{DelayFunction, Verification, vrf_message, vrf_output};
 use crate::block::{Header, VdfField};
@@ -319,11 +320,11 @@ fn run_cut(job: CutJob, context: &Context) -> Done {
     let (cut, ns) = timed(|| context.dispersal.cut(job.body.as_bytes()));
     let cut = match cut {
         Ok(cut) => cut,
-        Err(error) => return Done::Failed(format!("erasure/encode: {error}")),
+        Err(error) => return Done::Failed(format!("{}: {error}", Disperse::NAME)),
     };
     context.note_chunks(
-        "erasure/encode",
-        "with Merkle proofs",
+        Disperse::NAME,
+        "with proofs",
         job.body.as_bytes().len(),
         ns,
         record::Job::Propose,
@@ -362,23 +363,17 @@ fn restore(source: Source, header: &Header, context: &Context) -> Result<Result<
     match source {
         Source::Chunks(job) => {
             let (assembled, ns) = timed(|| job.run());
-            context.note_chunks(
-                "erasure/reconstruct",
-                "with re-encoding and root",
-                bytes,
-                ns,
-                record::Job::Chunks,
-                header.block_num,
-            );
-            match assembled.map_err(|e| format!("erasure/reconstruct: {e}"))? {
+            // The proofs were verified as the chunks came.
+            context.note_chunks(Retrieve::NAME, "without proofs", bytes, ns, record::Job::Chunks, header.block_num);
+            match assembled.map_err(|e| format!("{}: {e}", Retrieve::NAME))? {
                 Assembled::Body(body) => Ok(Ok(body)),
                 Assembled::InvalidEncoding => Ok(Err(NoBody::Invalid("chunks are not those of a body".into()))),
             }
         }
         Source::Body { body, .. } => {
             let (matches, ns) = timed(|| context.dispersal.matches(&header.chunks, &body));
-            context.note_chunks("erasure/encode", "with root", bytes, ns, record::Job::Fetch, header.block_num);
-            let matches = matches.map_err(|e| format!("erasure/encode: {e}"))?;
+            context.note_chunks(Disperse::NAME, "", bytes, ns, record::Job::Fetch, header.block_num);
+            let matches = matches.map_err(|e| format!("{}: {e}", Disperse::NAME))?;
             Ok(if matches { Ok(body) } else { Err(NoBody::NotTheBody) })
         }
     }

@@ -7,7 +7,9 @@
 use shardmark_kernels::backend::{BackendId, Description, Error, Kernel, Options};
 use shardmark_kernels::erasure::merkle::Tree;
 use shardmark_kernels::erasure::plan::NoBody;
-use shardmark_kernels::erasure::{Backends, Code, Disperse, Encode, Plan, Reconstruct, Retrieve, Shape};
+use shardmark_kernels::erasure::{
+    Backends, Code, Delivered, Disperse, Encode, Plan, Reconstruct, Refusal, Retrieve, Shape,
+};
 
 use crate::block::{ChunkCommitment, WHOLE_BLOCK};
 use crate::propagation::Chunk;
@@ -129,10 +131,8 @@ impl Dispersal {
             retrieve: Retrieve::open(config.reconstruct, &config.options)
                 .map_err(|reason| open(Retrieve::NAME, config.reconstruct, reason))?,
         };
-        let descriptions = vec![
-            (Encode::NAME, backends.encode.description()),
-            (Reconstruct::NAME, backends.reconstruct.description()),
-        ];
+        let descriptions =
+            vec![(Disperse::NAME, backends.disperse.description()), (Retrieve::NAME, backends.retrieve.description())];
         let plan = Plan::prepare(&backends).map_err(|e| e.to_string())?;
         // How long chunks are is the code's business.
         shape.validate_chunk_bytes(plan.chunk_bytes(max_body_bytes as usize)).map_err(|e| e.to_string())?;
@@ -266,11 +266,14 @@ impl Dispersal {
             let (got, most) = (body.len(), self.max_body_bytes);
             return Err(Error::InvalidInput(format!("body of {got} bytes is not of 1 to {most}")));
         };
-        let chunks = match &self.method {
-            Method::WholeBlock => vec![body.to_vec()],
-            Method::Coded(plan) => plan.encode(body)?,
+        let (chunks, tree) = match &self.method {
+            Method::WholeBlock => {
+                let chunks = vec![body.to_vec()];
+                let tree = Tree::build(&chunks).map_err(|e| Error::InvalidInput(e.to_string()))?;
+                (chunks, tree)
+            }
+            Method::Coded(plan) => plan.disperse(body)?,
         };
-        let tree = Tree::build(&chunks).map_err(|e| Error::InvalidInput(e.to_string()))?;
         let (code, data_chunks, parity_chunks) = self.shape();
         let chunk_root = Hash(tree.root());
         Ok((ChunkCommitment { code, data_chunks, parity_chunks, body_bytes, chunk_root }, tree, chunks))
@@ -287,18 +290,23 @@ impl Dispersal {
             Method::WholeBlock => return Ok(chunks.into_iter().next().map(|(_, body)| body)),
             Method::Coded(plan) => plan,
         };
-        let body = match plan.reconstruct(chunks, commitment.body_bytes as usize) {
-            Ok(body) => body,
-            Err(NoBody::Padding) => return Ok(None),
-            Err(NoBody::Refused(refusal)) => return Err(Error::InvalidInput(refusal.to_string())),
-            Err(NoBody::Backend(error)) => return Err(error),
-        };
+        let body_bytes = commitment.body_bytes as usize;
         #[cfg(test)]
         if self.chunk_root_unchecked {
-            return Ok(Some(body));
+            return found(plan.reconstruct(chunks, body_bytes));
         }
-        let same = self.encode(&body)?.0 == *commitment;
-        Ok(same.then_some(body))
+        let delivered = |(index, bytes)| Delivered { index, bytes, proof: None };
+        found(plan.retrieve(commitment.chunk_root.0, chunks.into_iter().map(delivered).collect(), body_bytes))
+    }
+}
+
+/// A root over something else than a body's chunks is a finding about the block; other refusals are the caller's mistakes.
+fn found(body: Result<Vec<u8>, NoBody>) -> Result<Option<Vec<u8>>, Error> {
+    match body {
+        Ok(body) => Ok(Some(body)),
+        Err(NoBody::Padding | NoBody::Refused(Refusal::Encoding)) => Ok(None),
+        Err(NoBody::Refused(refusal)) => Err(Error::InvalidInput(refusal.to_string())),
+        Err(NoBody::Backend(error)) => Err(error),
     }
 }
 

@@ -15,8 +15,9 @@ use crate::record::{Grade, Summary, Variant};
 const TIME: &str = "A time runs from the moment the proposer begins to cut the body until a validator has the body, has encoded it \
                     again and found the announced root. Every block of the window counts once for each validator but its proposer; \
                     faulty relays are left out. With fewer than 100 times the 99th percentile is the largest.";
-const BYTES: &str = "Bytes are each node's from its start to its last final block, over its final blocks. “Copies” are all nodes' bytes over one body for each \
-                     receiver: of chunks whole-block broadcast needs 1, and any k of n need n / k.";
+const BYTES: &str = "Bytes are each node's from its start to its last final block, over its final blocks. “Copies” are all nodes' \
+                     bytes over one body for each receiver: for chunks alone it is 1 with whole-block broadcast, and n / k where \
+                     any k of n chunks suffice.";
 
 /// The section of one run.
 pub fn section(travelled: &Propagation) -> Section {
