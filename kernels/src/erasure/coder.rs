@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use super::encode::chunk_bytes;
+use super::simd::hash::Hasher;
 use super::{Chunks, Encode, Reconstruct, Refusal, Shape, reconstruct};
 use crate::backend::{Control, Error, Prepared, Session};
 use crate::pool::Pool;
@@ -48,7 +49,7 @@ pub(super) struct Erasures {
 }
 
 impl Erasures {
-    fn new(shape: &Shape, places: &[Option<&[u8]>]) -> Self {
+    pub(super) fn new(shape: &Shape, places: &[Option<&[u8]>]) -> Self {
         let k = shape.k();
         let arrived = |chunk: &usize| places[*chunk].is_some();
         let used = (0..shape.total()).filter(arrived).take(k).collect();
@@ -62,12 +63,23 @@ pub(super) struct Codec {
     pub(super) pool: Pool,
     pub(super) shape: Shape,
     pub(super) coder: Box<dyn Coder>,
+    hasher: Option<Hasher>,
 }
 
 impl Codec {
     /// `shape` is valid, and the coder's.
     pub(super) fn new(pool: &Pool, shape: &Shape, coder: Box<dyn Coder>) -> Self {
-        Self { pool: pool.clone(), shape: *shape, coder }
+        Self { pool: pool.clone(), shape: *shape, coder, hasher: None }
+    }
+
+    /// Commits to chunks in one pass, where the CPU has lanes to hash in.
+    pub(super) fn in_one_pass(self) -> Self {
+        Self { hasher: Hasher::detect(), ..self }
+    }
+
+    /// Who hashes chunks of this size in lanes, if anybody.
+    pub(super) fn hasher(&self, chunk_bytes: usize) -> Option<&Hasher> {
+        self.hasher.as_ref().filter(|hasher| hasher.suits(chunk_bytes))
     }
 
     /// Cuts rows into one byte column per thread and runs `work` on each.

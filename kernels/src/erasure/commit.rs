@@ -1,11 +1,12 @@
-//! Sessions of the kernels that commit to chunks or check a commitment, over a [`Codec`].
+//! Sessions of the kernels that commit to chunks or check a commitment, over a [`Codec`]; and how those work that go pass
+//! after pass. [`super::simd`] has the way in one pass.
 
+use super::Refusal;
 use super::coder::Codec;
 use super::disperse::{Disperse, Dispersed};
 use super::encode::chunk_bytes;
 use super::merkle::{Hash, Tree, leaf, node};
 use super::retrieve::{self, Delivery, Retrieve};
-use super::{Refusal, Shape};
 use crate::backend::{Control, Error, Prepared, Session};
 
 impl Prepared<Disperse> for Codec {
@@ -30,7 +31,10 @@ impl Session<Disperse> for Dispersing<'_> {
         let Self { codec, data, chunk_bytes, .. } = *self;
         self.tree = None;
         self.parity.resize(codec.shape.m() * chunk_bytes, 0);
-        self.tree = Some(codec.commit(data, chunk_bytes, &mut self.parity, control)?);
+        self.tree = Some(match codec.hasher(chunk_bytes) {
+            Some(hasher) => codec.commit_in_one_pass(hasher, data, chunk_bytes, &mut self.parity, control)?,
+            None => codec.commit(data, chunk_bytes, &mut self.parity, control)?,
+        });
         Ok(())
     }
 
@@ -43,7 +47,9 @@ impl Session<Disperse> for Dispersing<'_> {
 impl Prepared<Retrieve> for Codec {
     fn load<'a>(&'a self, delivery: &'a Delivery) -> Result<Box<dyn Session<Retrieve> + 'a>, Error> {
         let places = retrieve::validate(&self.shape, delivery);
-        Ok(Box::new(Retrieving { codec: self, delivery, places, data: Vec::new(), verdict: None }))
+        // Refused chunks may claim any length.
+        let data = if places.is_ok() { vec![0; self.shape.k() * delivery.chunk_bytes] } else { Vec::new() };
+        Ok(Box::new(Retrieving { codec: self, delivery, places, data, verdict: None }))
     }
 }
 
@@ -62,7 +68,12 @@ impl Session<Retrieve> for Retrieving<'_> {
         self.verdict = Some(match &self.places {
             Ok(places) => {
                 self.data.resize(self.codec.shape.k() * self.delivery.chunk_bytes, 0);
-                self.codec.retrieve(self.delivery, places, &mut self.data, control)?
+                match self.codec.hasher(self.delivery.chunk_bytes) {
+                    Some(hasher) => {
+                        self.codec.retrieve_in_one_pass(hasher, self.delivery, places, &mut self.data, control)?
+                    }
+                    None => self.codec.retrieve(self.delivery, places, &mut self.data, control)?,
+                }
             }
             Err(refusal) => Err(refusal.clone()),
         });
@@ -88,7 +99,7 @@ impl Codec {
         let chunks: Vec<&[u8]> = data.chunks_exact(chunk_bytes).chain(parity.chunks_exact(chunk_bytes)).collect();
         // Indices are u16 in every shape.
         let leaves = self.pool.map(chunks.len(), |index| leaf(u32::try_from(index).unwrap_or_default(), chunks[index]));
-        tree(&self.shape, leaves, |level| level.chunks_exact(2).map(|pair| node(&pair[0], &pair[1])).collect())
+        self.tree(leaves, |level| level.chunks_exact(2).map(|pair| node(&pair[0], &pair[1])).collect())
     }
 
     /// The data into `data`, or the refusal.
@@ -111,9 +122,8 @@ impl Codec {
         let tree = self.commit(data, *chunk_bytes, &mut parity, control)?;
         Ok(if tree.root() == *root { Ok(()) } else { Err(Refusal::Encoding) })
     }
-}
-
-/// The tree over the leaves of a shape.
-fn tree(shape: &Shape, leaves: Vec<Hash>, nodes: impl Fn(&[Hash]) -> Vec<Hash>) -> Result<Tree, Error> {
-    Tree::over(leaves, nodes).map_err(|e| Error::InvalidInput(format!("{} chunks: {e}", shape.total())))
+    /// The tree over the leaves of a shape.
+    pub(super) fn tree(&self, leaves: Vec<Hash>, nodes: impl Fn(&[Hash]) -> Vec<Hash>) -> Result<Tree, Error> {
+        Tree::over(leaves, nodes).map_err(|e| Error::InvalidInput(format!("{} chunks: {e}", self.shape.total())))
+    }
 }

@@ -136,3 +136,8 @@ pub fn verify(root: &Hash, leaves: usize, index: usize, chunk: &[u8], proof: &Pr
     });
     bind(count, &top) == *root
 }
+
+/// Whether `top` is the one node below the root of a tree of `leaves` leaves.
+pub(super) fn is_root(root: &Hash, leaves: usize, top: &Hash) -> bool {
+    leaf_count(leaves).is_ok_and(|count| bind(count, top) == *root)
+}

@@ -23,7 +23,7 @@ use super::field::Field;
 use super::points::{Class, Points};
 
 /// Most blocks of a domain: beyond, blocks are taken twice as large.
-const MOST_BLOCKS: usize = 8;
+pub(crate) const MOST_BLOCKS: usize = 8;
 
 /// A factor for a received or missing row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,11 +150,16 @@ impl Pattern {
         let (field, modulus, block) = (self.field, self.field.modulus(), self.block);
         let mut inputs: Vec<Input> = Vec::new();
         for (chunk, &(point, log)) in self.used.iter().enumerate() {
-            let first = self.domain[self.block_of(point)];
+            // Blocks lie at multiples of their size, and neighbours are mostly in one.
+            let first = point & !(block - 1);
             let row = Row { at: point - first, chunk, factor: field.exp(log) };
-            match inputs.iter_mut().find(|input| input.first == first) {
+            match inputs.iter_mut().rfind(|input| input.first == first) {
                 Some(input) => input.rows.push(row),
-                None => inputs.push(Input { first, rows: vec![row] }),
+                None => {
+                    let mut rows = Vec::with_capacity(block.min(self.used.len()));
+                    rows.push(row);
+                    inputs.push(Input { first, rows });
+                }
             }
         }
         for input in &mut inputs {
@@ -162,13 +167,13 @@ impl Pattern {
         }
         let mut outputs: Vec<Output> = Vec::new();
         for (chunk, &(point, log)) in self.missing.iter().enumerate() {
-            let j = self.block_of(point);
-            let first = self.domain[j];
+            let first = point & !(block - 1);
             let row = Row { at: point - first, chunk, factor: field.exp(modulus - log) };
-            if let Some(output) = outputs.iter_mut().find(|output| output.first == first) {
+            if let Some(output) = outputs.iter_mut().rfind(|output| output.first == first) {
                 output.rows.push(row);
                 continue;
             }
+            let j = self.block_of(point);
             let mix = inputs.iter().map(|input| {
                 let i = self.block_of(input.first);
                 if i == j {
@@ -182,7 +187,9 @@ impl Pattern {
             });
             let mix = mix.collect();
             let derivative = inputs.iter().position(|input| input.first == first);
-            outputs.push(Output { first, derivative, mix, rows: vec![row] });
+            let mut rows = Vec::with_capacity(block.min(self.missing.len()));
+            rows.push(row);
+            outputs.push(Output { first, derivative, mix, rows });
         }
         Transforms { block, inputs, outputs }
     }
@@ -304,4 +311,30 @@ pub(super) fn walsh_hadamard(bits: u32, values: &mut [i32]) {
         layers += 2;
     }
     fold_all(values);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_transform_is_the_sum_with_signs_at_every_size() {
+        for (bits, sizes) in [(8, 0..=8), (16, 0..=16)] {
+            let modulus = (1i64 << bits) - 1;
+            for size in sizes.map(|log| 1usize << log) {
+                let random = |i: usize| (i.wrapping_mul(0x9e37_79b9) >> 7) as i32 & modulus as i32;
+                let inputs: [&dyn Fn(usize) -> i32; 3] = [&random, &|_| 1 << bits, &|i| (1 << bits) >> (i & 1)];
+                for input in inputs {
+                    let mut values: Vec<i32> = (0..size).map(input).collect();
+                    walsh_hadamard(bits, &mut values);
+                    for at in [0, 1, 2, 5, 8, 63, 64, 1000, size / 2, size - 1].into_iter().filter(|at| *at < size) {
+                        let sign = |i: usize| 1 - 2 * i64::from((i & at).count_ones() & 1);
+                        let sum: i64 = (0..size).map(|i| sign(i) * i64::from(input(i))).sum();
+                        assert!((0..=modulus).contains(&i64::from(values[at])), "{bits} {size} {at}");
+                        assert_eq!(i64::from(values[at]) % modulus, sum.rem_euclid(modulus), "{bits} {size} {at}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -41,7 +41,8 @@ pub struct Delivered {
     pub index: u16,
     /// The chunk.
     pub bytes: Vec<u8>,
-    /// Its place under the root; `None` if the caller has verified that.
+    /// Its place under the root; `None` if the caller has verified that. Where the caller has not, the data is still the
+    /// root's or refused; only a chunk that `k` others make superfluous is then not looked at.
     pub proof: Option<Proof>,
 }
 

@@ -175,7 +175,7 @@ fn each_fault_of_a_delivery_has_its_own_reason_and_its_rank() {
         assert_eq!(say(&|d| d.received[4].index = 5), Err(Refusal::IndexOutOfRange { index: 5, total: 5 }));
         assert_eq!(say(&|d| d.received[4].index = 1), Err(Refusal::Duplicate { index: 1 }));
         assert_eq!(say(&|d| d.received.push(d.received[2].clone())), Err(Refusal::Duplicate { index: 2 }));
-        assert_eq!(say(&|d| drop(d.received[3].bytes.pop())), Err(Refusal::Length { index: 3, got: 69, want: 70 }));
+        assert_eq!(say(&|d| d.received[3].bytes.truncate(69)), Err(Refusal::Length { index: 3, got: 69, want: 70 }));
         assert_eq!(say(&|d| d.chunk_bytes = 0), Err(Refusal::ChunkBytes { chunk_bytes: 0 }));
         assert_eq!(say(&|d| d.chunk_bytes = usize::MAX), Err(Refusal::ChunkBytes { chunk_bytes: usize::MAX }));
         // Proofs: spoiled chunks and siblings, wrong lengths, other places, another root; also of chunks that are not needed.
@@ -184,7 +184,7 @@ fn each_fault_of_a_delivery_has_its_own_reason_and_its_rank() {
             assert_eq!(say(&|d| d.received[at].bytes[69] ^= 1), proof(i));
             assert_eq!(say(&|d| d.received[at].bytes[0] ^= 128), proof(i));
             assert_eq!(say(&|d| d.received[at].proof.as_mut().unwrap().siblings[2][31] ^= 1), proof(i));
-            assert_eq!(say(&|d| drop(d.received[at].proof.as_mut().unwrap().siblings.pop())), proof(i));
+            assert_eq!(say(&|d| d.received[at].proof.as_mut().unwrap().siblings.truncate(2)), proof(i));
             assert_eq!(say(&|d| d.received[at].proof.as_mut().unwrap().siblings.push([0; 32])), proof(i));
             assert_eq!(say(&|d| d.received[at].proof = Some(Proof::default())), proof(i));
             assert_eq!(say(&|d| d.received[at].proof = d.received[(at + 1) % 5].proof.clone()), proof(i));

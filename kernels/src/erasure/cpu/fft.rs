@@ -18,7 +18,7 @@ use crate::erasure::pattern::{Pattern, Transforms};
 use crate::erasure::points::{Class, Points};
 
 /// What lives across calls.
-pub(super) struct Fft {
+pub(in crate::erasure) struct Fft {
     points: Points,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Fft {
 type Symbols = Vec<u16>;
 
 impl Fft {
-    pub(super) fn new(points: Points) -> Self {
+    pub(in crate::erasure) fn new(points: Points) -> Self {
         Self { points }
     }
 

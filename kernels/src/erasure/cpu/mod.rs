@@ -1,6 +1,6 @@
 //! The scalar backend: one [`Coder`] a code.
 
-mod fft;
+pub(super) mod fft;
 mod vandermonde;
 
 use super::Shape;
@@ -27,7 +27,7 @@ impl Cpu {
         self.pool.describe("rs-vandermonde: reed-solomon-erasure 6.0, without simd-accel; rs-fft8, rs-fft16: our own")
     }
 
-    fn codec(&self, shape: &Shape) -> Result<Codec, Error> {
+    pub(super) fn codec(&self, shape: &Shape) -> Result<Codec, Error> {
         shape.validate()?;
         let coder: Box<dyn Coder> = match Points::new(shape) {
             Some(points) => Box::new(fft::Fft::new(points)),

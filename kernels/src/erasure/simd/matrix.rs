@@ -41,6 +41,11 @@ impl<V: Vectors> Constants<V> {
         let multipliers = std::array::from_fn(|constant| multiplier(constant.to_le_bytes()[0]));
         Arc::new(Self { vectors, multipliers })
     }
+
+    /// That of each constant.
+    pub(super) fn multipliers(&self) -> &[V::Multiplier; 256] {
+        &self.multipliers
+    }
 }
 
 /// A matrix, ready for rows.

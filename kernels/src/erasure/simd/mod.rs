@@ -3,13 +3,20 @@
 //! | module | what |
 //! |---|---|
 //! | `fft8`, `fft16` | the additive-FFT codes |
+//! | `hash` | BLAKE3 of equally long strings, one a lane |
+//! | `leaves` | leaves, nodes and proofs of the chunk tree in these lanes |
 //! | `matrix` | products of a matrix with rows: for few parity chunks, and few losses |
+//! | `one_pass` | both kernels that commit: code and hash a byte column while it is in cache |
 //! | `vandermonde` | `rs-vandermonde` by matrices |
 //! | `vectors` | the instruction sets, as vectors of bytes and products with constants |
 
 mod fft16;
 mod fft8;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+pub(super) mod hash;
+mod leaves;
 mod matrix;
+mod one_pass;
 mod vandermonde;
 mod vectors;
 
@@ -52,7 +59,7 @@ impl Simd {
 
     fn codec(&self, shape: &Shape) -> Result<Codec, Error> {
         shape.validate()?;
-        Ok(Codec::new(&self.pool, shape, self.set.coder(shape)))
+        Ok(Codec::new(&self.pool, shape, self.set.coder(shape)).in_one_pass())
     }
 }
 

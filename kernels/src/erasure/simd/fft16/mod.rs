@@ -4,7 +4,7 @@
 //!
 //! - elements lie in buffers as pairs over GF(2^8) ([`tower`]): tables for all constants take 8 KiB, and most products half
 //!   the look-ups;
-//! - a column of one vector pair of all rows is read, transformed and written while it is in the cache ([`columns`]);
+//! - a column of a few vector pairs of all rows is read, transformed and written while it is in the cache ([`columns`]);
 //! - two layers are done in one pass, depth first, without what is zero or not wanted ([`transform`], [`layers`]).
 //!
 //! Vectors are at most 32 bytes wide, the half of a run: where bytes lie in a row then needs no permutation. With 64-byte
@@ -25,10 +25,13 @@ use crate::backend::Error;
 use crate::erasure::coder::{COLUMN, Coder, Erasures, Restore};
 use crate::erasure::points::{Class, Points};
 
-/// Most places of a column: 64 bytes of a row with 32-byte vectors.
-const PLACES: usize = 2;
+/// Bytes of a block's column: two of them and the lines of rows they come from and go to share the second-level cache.
+const COLUMN_BYTES: usize = 128 << 10;
 
-/// What lives across calls: tables, which rows are where, and buffers.
+/// Most 64-byte lines of a row in a column.
+const MOST_LINES: usize = 8;
+
+/// What lives across calls: tables (made in some 50 us), which rows are where, and buffers.
 pub(in crate::erasure) struct Fft16<V: Vectors> {
     v: V,
     points: Points,
@@ -42,7 +45,7 @@ impl<V: Vectors> Fft16<V> {
     /// For points of GF(2^16) and vectors of at most 32 bytes.
     pub(in crate::erasure) fn new(v: V, points: Points) -> Self {
         const { assert!(V::WIDTH <= COLUMN / 2) };
-        let Points { block, k, m, .. } = points;
+        let Points { block, k, .. } = points;
         let data = match points.class {
             Class::HighRate => {
                 let blocks = (0..k).step_by(block);
@@ -57,12 +60,13 @@ impl<V: Vectors> Fft16<V> {
             Block::consecutive(first, block, start - first, start - range.start..end - range.start)
         });
         let parity = parity.collect();
-        debug_assert!(m > 0);
         Self { v, points, tower: Tower::new(points.field), data, parity, scratch: Scratch::default() }
     }
 
-    fn columns(&self, len: usize) -> Columns {
-        Columns::new::<V>(len, PLACES * (COLUMN / 2 / V::WIDTH))
+    /// `block` rows share a buffer.
+    fn columns(&self, len: usize, block: usize) -> Columns {
+        let lines = (COLUMN_BYTES / COLUMN / block).clamp(1, MOST_LINES);
+        Columns::new::<V>(len, lines * (COLUMN / 2 / V::WIDTH))
     }
 
     fn transform(&self, row_bytes: usize) -> Transform<'_, V> {
@@ -72,7 +76,7 @@ impl<V: Vectors> Fft16<V> {
     /// Rows of at least [`COLUMN`] bytes.
     fn encode_long(&self, data: &[&[u8]], parity: &mut [&mut [u8]]) {
         let Points { block, k, class, .. } = self.points;
-        let columns = self.columns(parity.first().map_or(0, |row| row.len()));
+        let columns = self.columns(parity.first().map_or(0, |row| row.len()), block);
         assert!(data.len() == k && parity.len() == self.points.m);
         assert!(columns.fit(data.iter().map(|row| row.len())) && columns.fit(parity.iter().map(|row| row.len())));
         let transform = self.transform(columns.row_bytes::<V>());

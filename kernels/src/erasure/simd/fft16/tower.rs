@@ -167,3 +167,22 @@ pub(super) fn multiply_add<V: Vectors, const CLASS: u8>(v: V, x: Pair<V>, factor
         }
     }
 }
+
+/// `x + factor * y` for two pairs, any factor: each table is brought to registers once.
+#[inline(always)]
+pub(super) fn multiply_add_both<V: Vectors>(
+    v: V,
+    [x, z]: [Pair<V>; 2],
+    factor: Constant<V>,
+    [y, w]: [Pair<V>; 2],
+) -> [Pair<V>; 2] {
+    let (y0, y1, w0, w1) = (v.operand(y[0]), v.operand(y[1]), v.operand(w[0]), v.operand(w[1]));
+    let first = v.factor(factor[0]);
+    let (x0, z0) = (v.xor(x[0], v.product(first, y0)), v.xor(z[0], v.product(first, w0)));
+    let second = v.factor(factor[1]);
+    let (x0, z0) = (v.xor(x0, v.product(second, y1)), v.xor(z0, v.product(second, w1)));
+    let third = v.factor(factor[2]);
+    let (x1, z1) = (v.xor(x[1], v.product(third, y0)), v.xor(z[1], v.product(third, w0)));
+    let fourth = v.factor(factor[3]);
+    [[x0, v.xor(x1, v.product(fourth, y1))], [z0, v.xor(z1, v.product(fourth, w1))]]
+}

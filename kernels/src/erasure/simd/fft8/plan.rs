@@ -32,7 +32,7 @@ pub(super) struct Butterflies {
 }
 
 /// One step. Rows are positions in [`Plan::places`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Step {
     Butterflies(Butterflies),
     /// `to = add + factor * from` for `count` rows in turn; without `add`, `to = factor * from`.
@@ -43,6 +43,17 @@ pub(super) enum Step {
         factor: u8,
         count: u16,
     },
+    Mix(Mix),
+}
+
+/// Row `j` of `block` becomes the sum of row `j` of each input times its factor, and of row `j` of a derivative: the sum of
+/// the rows whose number has one bit more than `j`.
+#[derive(Clone, Debug)]
+pub(super) struct Mix {
+    pub block: u16,
+    pub to: u16,
+    pub derivative: Option<u16>,
+    pub inputs: Vec<(u16, u8)>,
 }
 
 /// Where a row lies.
@@ -67,9 +78,23 @@ pub(super) struct Plan {
     pub places: Vec<Place>,
     /// Rows of the buffer.
     pub work: u16,
+    /// Steps that read inputs, and steps that write outputs.
+    outside: [Ends; 2],
+}
+
+/// Of the steps of one kind, the row of the first one and the number of the last one so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ends {
+    first: Option<u16>,
+    last: Option<u16>,
 }
 
 impl Plan {
+    /// With room for so many steps and places.
+    pub(super) fn with_capacity(steps: usize, places: usize) -> Self {
+        Self { steps: Vec::with_capacity(steps), places: Vec::with_capacity(places), ..Self::default() }
+    }
+
     /// `count` rows of the buffer; the first of them.
     pub(super) fn work(&mut self, count: usize) -> usize {
         let first = self.work;
@@ -84,34 +109,34 @@ impl Plan {
         first
     }
 
-    /// Tells each step that reads inputs which come next, and each that writes outputs likewise.
-    pub(super) fn look_ahead(&mut self) {
-        let outside = |places: &[Place], row: u16, inputs: bool| match places[usize::from(row)] {
-            Place::Input(_) => inputs,
-            Place::Output(_) => !inputs,
-            _ => false,
-        };
-        for inputs in [true, false] {
-            // From the last step to the first.
-            let mut next: Option<(u16, bool)> = None;
-            for wrapped in [true, false] {
-                for step in self.steps.iter_mut().rev() {
-                    let Step::Butterflies(step) = step else { continue };
-                    let row = if inputs { step.from } else { step.to };
-                    if outside(&self.places, row, inputs) {
-                        step.ahead = next.map(|(row, _)| (row, false));
-                        if let (false, Some((row, true))) = (wrapped, next) {
-                            step.ahead = Some((row, true));
-                        }
-                        next = Some((row, wrapped));
-                    }
-                }
+    /// Ends the plan: after the last rows outside the buffer come the first ones of the next column.
+    pub(super) fn finish(&mut self) {
+        for [first, last] in self.outside.map(|ends| [ends.first, ends.last]) {
+            if let (Some(first), Some(last)) = (first, last) {
+                self.look_ahead(last, first, true);
             }
+        }
+    }
+
+    /// Tells a step where rows outside the buffer will be met next.
+    fn look_ahead(&mut self, step: u16, row: u16, next_column: bool) {
+        if let Some(Step::Butterflies(step)) = self.steps.get_mut(usize::from(step)) {
+            step.ahead = Some((row, next_column));
         }
     }
 
     fn butterflies(&mut self, direction: Direction, from: usize, to: usize, first: usize, size: usize, radix: usize) {
         let stride = size / radix;
+        for (at, row) in [from, to].into_iter().enumerate() {
+            let outside = matches!((at, self.places[row]), (0, Place::Input(_)) | (1, Place::Output(_)));
+            if outside {
+                let (row, step) = (row as u16, self.steps.len() as u16);
+                if let Some(last) = self.outside[at].last.replace(step) {
+                    self.look_ahead(last, row, false);
+                }
+                self.outside[at].first.get_or_insert(row);
+            }
+        }
         self.steps.push(Step::Butterflies(Butterflies {
             direction,
             radix: radix as u8,
@@ -316,13 +341,14 @@ fn twiddle(first: usize, half: usize) -> u8 {
 /// Those of the layers that join parts of `stride` rows to a block.
 fn twiddles(first: usize, stride: usize, radix: usize) -> [u8; 8] {
     let mut twiddles = [0; 8];
-    let mut half = stride;
-    while half < stride * radix {
-        let nodes = stride * radix / (2 * half);
-        for node in 0..nodes {
-            twiddles[nodes + node] = twiddle(first + 2 * half * node, half);
+    let mut nodes = radix / 2;
+    let mut twiddle = first >> stride.trailing_zeros();
+    while nodes > 0 {
+        for (node, to) in twiddles[nodes..2 * nodes].iter_mut().enumerate() {
+            *to = (twiddle + 2 * node) as u8;
         }
-        half *= 2;
+        nodes /= 2;
+        twiddle /= 2;
     }
     twiddles
 }

@@ -1,14 +1,22 @@
 //! The steps of a plan on vectors: rows are cut into columns narrow enough that all of a column's rows fit the first cache.
 
+// Loops over constant counts unroll into registers by index; adapters of iterators may stay calls.
+#![allow(clippy::needless_range_loop)]
+
 use std::mem::MaybeUninit;
 
-use super::plan::{Butterflies, Direction, Place, Plan, Step};
+use super::plan::{Butterflies, Direction, Mix, Place, Plan, Step};
+use crate::erasure::pattern::MOST_BLOCKS;
 use crate::erasure::simd::vectors::{Kernel, Vectors};
 
 /// Bytes of the buffer.
-const BUFFER: usize = 1 << 16;
-/// Bytes of a column's rows, at most.
-const WIDEST: usize = 512;
+const BUFFER: usize = 1 << 17;
+/// Bytes of the first cache that a column's rows may fill.
+const FIRST_CACHE: usize = 3 << 13;
+/// Bytes of a column's rows where all of them fit the first cache.
+const NARROW: usize = 512;
+/// The same where parts do, in which steps then stay for longest.
+const WIDEST: usize = 1024;
 /// Columns are multiples of this many bytes, but for the last ones.
 const LINE: usize = 64;
 
@@ -43,21 +51,22 @@ impl<V: Vectors> Kernel<V> for Columns<'_, '_, '_, V> {
         let outputs: Vec<*mut u8> = self.outputs.iter_mut().map(|row| row.as_mut_ptr()).collect();
         let mut buffer = Buffer([const { MaybeUninit::uninit() }; BUFFER]);
         let run = Run { v, plan: self.plan, multipliers: self.multipliers };
-        if len >= V::WIDTH {
+        let unit = 2 * V::WIDTH;
+        if len >= unit {
             // SAFETY: the rows are `len` bytes long, inputs are only read.
             unsafe { run.columns(&inputs, &outputs, len, &mut buffer) };
             return;
         }
         // Shorter than a vector: in copies that are one vector long.
-        let mut copies = vec![0; (inputs.len() + outputs.len()) * V::WIDTH];
-        for (copy, row) in copies.chunks_exact_mut(V::WIDTH).zip(self.inputs) {
+        let mut copies = vec![0; (inputs.len() + outputs.len()) * unit];
+        for (copy, row) in copies.chunks_exact_mut(unit).zip(self.inputs) {
             copy[..len].copy_from_slice(row);
         }
-        let rows: Vec<*mut u8> = copies.chunks_exact_mut(V::WIDTH).map(|row| row.as_mut_ptr()).collect();
+        let rows: Vec<*mut u8> = copies.chunks_exact_mut(unit).map(|row| row.as_mut_ptr()).collect();
         let (inputs, outputs) = rows.split_at(inputs.len());
         // SAFETY: the rows are one vector long.
-        unsafe { run.columns(inputs, outputs, V::WIDTH, &mut buffer) };
-        let copies = copies.chunks_exact(V::WIDTH).skip(inputs.len());
+        unsafe { run.columns(inputs, outputs, unit, &mut buffer) };
+        let copies = copies.chunks_exact(unit).skip(inputs.len());
         for (row, copy) in self.outputs.iter_mut().zip(copies) {
             row.copy_from_slice(&copy[..len]);
         }
@@ -77,7 +86,11 @@ impl<V: Vectors> Run<'_, V> {
     #[inline(always)]
     unsafe fn columns(&self, inputs: &[*mut u8], outputs: &[*mut u8], len: usize, buffer: &mut Buffer) {
         // One row more for what nobody wants.
-        let pitch = (BUFFER / (usize::from(self.plan.work) + 1) / LINE * LINE).clamp(LINE, WIDEST);
+        let rows = usize::from(self.plan.work) + 1;
+        let widest = if rows * NARROW <= FIRST_CACHE { NARROW } else { WIDEST };
+        let unit = 2 * V::WIDTH;
+        let step = unit.max(LINE);
+        let pitch = (BUFFER / rows / step * step).min(widest);
         let work = buffer.0.as_mut_ptr().cast::<u8>();
         let fixed = |at: u16| (work.wrapping_add(usize::from(at) * pitch), 0);
         let place = |place: &Place| match *place {
@@ -92,12 +105,14 @@ impl<V: Vectors> Run<'_, V> {
         let (mut start, mut last) = (0, 0);
         while start < len {
             let mut width = pitch.min(len - start);
-            if width < V::WIDTH {
-                // The last vector overlaps the one before: both compute the same bytes.
-                start = len - V::WIDTH;
-                width = V::WIDTH;
-            } else if width < pitch {
-                width -= width % V::WIDTH;
+            if !width.is_multiple_of(unit) {
+                width = width.next_multiple_of(unit);
+                if len >= width {
+                    // The last column overlaps the one before: both compute the same bytes.
+                    start = len - width;
+                } else {
+                    width -= unit;
+                }
             }
             for (row, moves) in rows.iter_mut().zip(&moves) {
                 *row = row.wrapping_add((start - last) & moves);
@@ -127,85 +142,28 @@ impl<V: Vectors> Run<'_, V> {
                     }
                 }
                 Step::Butterflies(step) => {
-                    let zero = step.twiddles[1] == 0;
-                    match (step.direction, step.radix, zero, step.ahead.is_some()) {
-                        (Direction::Inverse, 2, true, true) => {
-                            self.butterflies::<2, INVERSE, true, true>(step, rows, width)
-                        }
-                        (Direction::Inverse, 2, true, false) => {
-                            self.butterflies::<2, INVERSE, true, false>(step, rows, width)
-                        }
-                        (Direction::Inverse, 2, false, true) => {
-                            self.butterflies::<2, INVERSE, false, true>(step, rows, width)
-                        }
-                        (Direction::Inverse, 2, false, false) => {
-                            self.butterflies::<2, INVERSE, false, false>(step, rows, width)
-                        }
-                        (Direction::Inverse, 4, true, true) => {
-                            self.butterflies::<4, INVERSE, true, true>(step, rows, width)
-                        }
-                        (Direction::Inverse, 4, true, false) => {
-                            self.butterflies::<4, INVERSE, true, false>(step, rows, width)
-                        }
-                        (Direction::Inverse, 4, false, true) => {
-                            self.butterflies::<4, INVERSE, false, true>(step, rows, width)
-                        }
-                        (Direction::Inverse, 4, false, false) => {
-                            self.butterflies::<4, INVERSE, false, false>(step, rows, width)
-                        }
-                        (Direction::Inverse, _, true, true) => {
-                            self.butterflies::<8, INVERSE, true, true>(step, rows, width)
-                        }
-                        (Direction::Inverse, _, true, false) => {
-                            self.butterflies::<8, INVERSE, true, false>(step, rows, width)
-                        }
-                        (Direction::Inverse, _, false, true) => {
-                            self.butterflies::<8, INVERSE, false, true>(step, rows, width)
-                        }
-                        (Direction::Inverse, _, false, false) => {
-                            self.butterflies::<8, INVERSE, false, false>(step, rows, width)
-                        }
-                        (Direction::Forward, 2, true, true) => {
-                            self.butterflies::<2, FORWARD, true, true>(step, rows, width)
-                        }
-                        (Direction::Forward, 2, true, false) => {
-                            self.butterflies::<2, FORWARD, true, false>(step, rows, width)
-                        }
-                        (Direction::Forward, 2, false, true) => {
-                            self.butterflies::<2, FORWARD, false, true>(step, rows, width)
-                        }
-                        (Direction::Forward, 2, false, false) => {
-                            self.butterflies::<2, FORWARD, false, false>(step, rows, width)
-                        }
-                        (Direction::Forward, 4, true, true) => {
-                            self.butterflies::<4, FORWARD, true, true>(step, rows, width)
-                        }
-                        (Direction::Forward, 4, true, false) => {
-                            self.butterflies::<4, FORWARD, true, false>(step, rows, width)
-                        }
-                        (Direction::Forward, 4, false, true) => {
-                            self.butterflies::<4, FORWARD, false, true>(step, rows, width)
-                        }
-                        (Direction::Forward, 4, false, false) => {
-                            self.butterflies::<4, FORWARD, false, false>(step, rows, width)
-                        }
-                        (Direction::Forward, _, true, true) => {
-                            self.butterflies::<8, FORWARD, true, true>(step, rows, width)
-                        }
-                        (Direction::Forward, _, true, false) => {
-                            self.butterflies::<8, FORWARD, true, false>(step, rows, width)
-                        }
-                        (Direction::Forward, _, false, true) => {
-                            self.butterflies::<8, FORWARD, false, true>(step, rows, width)
-                        }
-                        (Direction::Forward, _, false, false) => {
-                            self.butterflies::<8, FORWARD, false, false>(step, rows, width)
-                        }
-                        (Direction::Across, 2, _, _) => self.butterflies::<2, ACROSS, false, false>(step, rows, width),
-                        (Direction::Across, 4, _, _) => self.butterflies::<4, ACROSS, false, false>(step, rows, width),
-                        (Direction::Across, _, _, _) => self.butterflies::<8, ACROSS, false, false>(step, rows, width),
+                    // A variant of the code for each combination.
+                    macro_rules! variant {
+                        ($rows:literal, $across:literal) => {
+                            match (step.direction, step.twiddles[1] == 0) {
+                                (Direction::Inverse, true) => variant!($rows, $across, INVERSE, true),
+                                (Direction::Inverse, false) => variant!($rows, $across, INVERSE, false),
+                                (Direction::Forward, true) => variant!($rows, $across, FORWARD, true),
+                                (Direction::Forward, false) => variant!($rows, $across, FORWARD, false),
+                                (Direction::Across, _) => variant!($rows, $across, ACROSS, false),
+                            }
+                        };
+                        ($rows:literal, $across:literal, $direction:ident, $zero:literal) => {
+                            self.butterflies::<$rows, $across, $direction, $zero>(step, rows, width)
+                        };
+                    }
+                    match step.radix {
+                        2 => variant!(2, 2),
+                        4 => variant!(4, 2),
+                        _ => variant!(8, 1),
                     }
                 }
+                Step::Mix(mix) => self.mix(mix, rows, width),
             }
         }
     }
@@ -235,7 +193,48 @@ impl<V: Vectors> Run<'_, V> {
     ///
     /// As [`Self::step`].
     #[inline(always)]
-    unsafe fn butterflies<const R: usize, const DIRECTION: u8, const ZERO: bool, const AHEAD: bool>(
+    unsafe fn mix(&self, mix: &Mix, rows: &[*mut u8], width: usize) {
+        let v = self.v;
+        let block = usize::from(mix.block);
+        let mut by = [v.factor(&self.multipliers[0]); MOST_BLOCKS];
+        for (by, (_, factor)) in by.iter_mut().zip(&mix.inputs) {
+            *by = v.factor(&self.multipliers[usize::from(*factor)]);
+        }
+        for j in 0..block {
+            let mut terms = [std::ptr::null::<u8>(); 8];
+            let mut count = 0;
+            if let Some(from) = mix.derivative {
+                for bit in (0..block.trailing_zeros()).map(|i| 1 << i).filter(|bit| j & bit == 0) {
+                    terms[count] = rows[usize::from(from) + (j | bit)];
+                    count += 1;
+                }
+            }
+            let mut products = [std::ptr::null::<u8>(); MOST_BLOCKS];
+            for (product, (from, _)) in products.iter_mut().zip(&mix.inputs) {
+                *product = rows[usize::from(*from) + j];
+            }
+            let to = rows[usize::from(mix.to) + j];
+            for at in (0..width).step_by(V::WIDTH) {
+                let mut sum = v.zero();
+                for term in &terms[..count] {
+                    // SAFETY: the rows go on to here.
+                    sum = v.xor(sum, unsafe { v.load(term.add(at)) });
+                }
+                for i in 0..mix.inputs.len().min(MOST_BLOCKS) {
+                    // SAFETY: the rows go on to here.
+                    sum = v.xor(sum, v.multiply(by[i], unsafe { v.load(products[i].add(at)) }));
+                }
+                // SAFETY: the rows go on to here.
+                unsafe { v.store(to.add(at), sum) };
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Self::step`].
+    #[inline(always)]
+    unsafe fn butterflies<const R: usize, const L: usize, const DIRECTION: u8, const ZERO: bool>(
         &self,
         step: &Butterflies,
         rows: &[*mut u8],
@@ -262,34 +261,38 @@ impl<V: Vectors> Run<'_, V> {
                 store[i] = row(to, i);
             }
             let mut ahead = load;
-            if let (true, Some((first, next))) = (AHEAD, step.ahead) {
+            if let Some((first, next)) = step.ahead {
                 for i in 0..R {
                     ahead[i] = row(first.into(), i).wrapping_add(if next { width } else { 0 });
                 }
             }
-            for at in (0..width).step_by(V::WIDTH) {
-                if AHEAD && at % LINE == 0 {
+            for at in (0..width).step_by(L * V::WIDTH) {
+                if step.ahead.is_some() && at % LINE == 0 {
                     for i in 0..R {
                         v.prefetch(ahead[i].wrapping_add(at));
                     }
                 }
-                let mut x = [v.zero(); R];
+                let mut x = [[v.zero(); L]; R];
                 for i in 0..R {
-                    // SAFETY: the rows go on to here.
-                    x[i] = unsafe { v.load(load[i].add(at)) };
+                    for l in 0..L {
+                        // SAFETY: the rows go on to here.
+                        x[i][l] = unsafe { v.load(load[i].add(at + l * V::WIDTH)) };
+                    }
                 }
                 if DIRECTION != FORWARD {
-                    inverse::<V, R, ZERO>(v, &mut x, &by);
+                    inverse::<V, R, L, ZERO>(v, &mut x, &by);
                 }
                 if DIRECTION == FORWARD {
-                    forward::<V, R, ZERO>(v, &mut x, &by);
+                    forward::<V, R, L, ZERO>(v, &mut x, &by);
                 }
                 if DIRECTION == ACROSS {
-                    forward::<V, R, true>(v, &mut x, &back);
+                    forward::<V, R, L, true>(v, &mut x, &back);
                 }
                 for i in 0..R {
-                    // SAFETY: the rows go on to here.
-                    unsafe { v.store(store[i].add(at), x[i]) };
+                    for l in 0..L {
+                        // SAFETY: the rows go on to here.
+                        unsafe { v.store(store[i].add(at + l * V::WIDTH), x[i][l]) };
+                    }
                 }
             }
         }
@@ -300,68 +303,88 @@ const INVERSE: u8 = 0;
 const FORWARD: u8 = 1;
 const ACROSS: u8 = 2;
 
-/// Two butterflies side by side, so that neighbouring instructions do not wait for each other: low row, high row, twiddle.
-macro_rules! pair {
+/// Butterflies side by side, so that neighbouring instructions do not wait for each other: low row, high row, twiddle.
+macro_rules! butterflies {
     (inverse $v:ident $x:ident $by:ident $zero:ident $(($low:literal $high:literal $node:literal))*) => {
-        $($x[$high] = $v.xor($x[$high], $x[$low]);)*
-        pair!(low $v $x $by $zero $(($low $high $node))*);
+        $(for l in 0..L {
+            $x[$high][l] = $v.xor($x[$high][l], $x[$low][l]);
+        })*
+        butterflies!(low $v $x $by $zero $(($low $high $node))*);
     };
     (forward $v:ident $x:ident $by:ident $zero:ident $(($low:literal $high:literal $node:literal))*) => {
-        pair!(low $v $x $by $zero $(($low $high $node))*);
-        $($x[$high] = $v.xor($x[$high], $x[$low]);)*
+        butterflies!(low $v $x $by $zero $(($low $high $node))*);
+        $(for l in 0..L {
+            $x[$high][l] = $v.xor($x[$high][l], $x[$low][l]);
+        })*
     };
-    (low $v:ident $x:ident $by:ident $zero:ident ($l0:literal $h0:literal $n0:literal) ($l1:literal $h1:literal $n1:literal)) => {
-        let operands = ($v.operand($x[$h0]), $v.operand($x[$h1]));
-        if !($zero && u8::is_power_of_two($n0)) {
-            $x[$l0] = $v.xor($x[$l0], $v.product($by[$n0], operands.0));
-        }
-        if !($zero && u8::is_power_of_two($n1)) {
-            $x[$l1] = $v.xor($x[$l1], $v.product($by[$n1], operands.1));
-        }
-    };
-    (low $v:ident $x:ident $by:ident $zero:ident ($l0:literal $h0:literal $n0:literal)) => {
-        if !($zero && u8::is_power_of_two($n0)) {
-            $x[$l0] = $v.xor($x[$l0], $v.multiply($by[$n0], $x[$h0]));
-        }
+    (low $v:ident $x:ident $by:ident $zero:ident $(($low:literal $high:literal $node:literal))*) => {
+        let operands = [$({
+            let mut operands = [$v.operand($x[$high][0]); L];
+            for l in 1..L {
+                operands[l] = $v.operand($x[$high][l]);
+            }
+            operands
+        }),*];
+        let mut operands = operands.iter();
+        $(if let (Some(operands), false) = (operands.next(), $zero && u8::is_power_of_two($node)) {
+            for l in 0..L {
+                $x[$low][l] = $v.xor($x[$low][l], $v.product($by[$node], operands[l]));
+            }
+        })*
     };
 }
 
+/// Rows of `L` vectors.
+type Rows<V, const R: usize, const L: usize> = [[<V as Vectors>::Vector; L]; R];
+
 /// Values to coefficients. With `ZERO`, the first twiddle of each layer is 0.
 #[inline(always)]
-fn inverse<V: Vectors, const R: usize, const ZERO: bool>(v: V, x: &mut [V::Vector; R], by: &[V::Factor; R]) {
+fn inverse<V: Vectors, const R: usize, const L: usize, const ZERO: bool>(
+    v: V,
+    x: &mut Rows<V, R, L>,
+    by: &[V::Factor; R],
+) {
     if R == 2 {
-        pair!(inverse v x by ZERO (0 1 1));
+        butterflies!(inverse v x by ZERO (0 1 1));
     }
     if R == 4 {
-        pair!(inverse v x by ZERO (0 1 2) (2 3 3));
-        pair!(inverse v x by ZERO (0 2 1) (1 3 1));
+        butterflies!(inverse v x by ZERO (0 1 2));
+        butterflies!(inverse v x by ZERO (2 3 3));
+        butterflies!(inverse v x by ZERO (0 2 1));
+        butterflies!(inverse v x by ZERO (1 3 1));
     }
     if R == 8 {
-        pair!(inverse v x by ZERO (0 1 4) (2 3 5));
-        pair!(inverse v x by ZERO (4 5 6) (6 7 7));
-        pair!(inverse v x by ZERO (0 2 2) (1 3 2));
-        pair!(inverse v x by ZERO (4 6 3) (5 7 3));
-        pair!(inverse v x by ZERO (0 4 1) (1 5 1));
-        pair!(inverse v x by ZERO (2 6 1) (3 7 1));
+        butterflies!(inverse v x by ZERO (0 1 4) (2 3 5));
+        butterflies!(inverse v x by ZERO (4 5 6) (6 7 7));
+        butterflies!(inverse v x by ZERO (0 2 2) (1 3 2));
+        butterflies!(inverse v x by ZERO (4 6 3) (5 7 3));
+        butterflies!(inverse v x by ZERO (0 4 1) (1 5 1));
+        butterflies!(inverse v x by ZERO (2 6 1) (3 7 1));
     }
 }
 
 /// Coefficients to values. With `ZERO`, the first twiddle of each layer is 0.
 #[inline(always)]
-fn forward<V: Vectors, const R: usize, const ZERO: bool>(v: V, x: &mut [V::Vector; R], by: &[V::Factor; R]) {
+fn forward<V: Vectors, const R: usize, const L: usize, const ZERO: bool>(
+    v: V,
+    x: &mut Rows<V, R, L>,
+    by: &[V::Factor; R],
+) {
     if R == 8 {
-        pair!(forward v x by ZERO (0 4 1) (1 5 1));
-        pair!(forward v x by ZERO (2 6 1) (3 7 1));
-        pair!(forward v x by ZERO (0 2 2) (1 3 2));
-        pair!(forward v x by ZERO (4 6 3) (5 7 3));
-        pair!(forward v x by ZERO (0 1 4) (2 3 5));
-        pair!(forward v x by ZERO (4 5 6) (6 7 7));
+        butterflies!(forward v x by ZERO (0 4 1) (1 5 1));
+        butterflies!(forward v x by ZERO (2 6 1) (3 7 1));
+        butterflies!(forward v x by ZERO (0 2 2) (1 3 2));
+        butterflies!(forward v x by ZERO (4 6 3) (5 7 3));
+        butterflies!(forward v x by ZERO (0 1 4) (2 3 5));
+        butterflies!(forward v x by ZERO (4 5 6) (6 7 7));
     }
     if R == 4 {
-        pair!(forward v x by ZERO (0 2 1) (1 3 1));
-        pair!(forward v x by ZERO (0 1 2) (2 3 3));
+        butterflies!(forward v x by ZERO (0 2 1));
+        butterflies!(forward v x by ZERO (1 3 1));
+        butterflies!(forward v x by ZERO (0 1 2));
+        butterflies!(forward v x by ZERO (2 3 3));
     }
     if R == 2 {
-        pair!(forward v x by ZERO (0 1 1));
+        butterflies!(forward v x by ZERO (0 1 1));
     }
 }

@@ -1,0 +1,97 @@
+//! Reconstruction: the solved pattern of `erasure/pattern.rs` as a plan of steps, or as a matrix while few rows are missing.
+
+use super::Fft8;
+use super::plan::{Mix, Place, Plan, Step};
+use super::transform::Columns;
+use crate::erasure::coder::{Erasures, Restore};
+use crate::erasure::field::Field;
+use crate::erasure::pattern::{Pattern, Transforms};
+use crate::erasure::simd::matrix::Matrix;
+use crate::erasure::simd::vectors::Vectors;
+
+/// The way that costs less.
+pub(super) fn solve<'a, V: Vectors>(coder: &'a Fft8<V>, erasures: &Erasures) -> Box<dyn Restore + 'a> {
+    let pattern = Pattern::solve(&coder.points, &erasures.used, &erasures.missing);
+    let transforms = pattern.transforms();
+    if pattern.matrix_products() <= transforms.products() {
+        let coefficients: Vec<u8> = pattern.matrix().into_iter().flatten().map(|factor| factor as u8).collect();
+        return Box::new(ByMatrix(Matrix::new(&coder.constants, erasures.used.len(), &coefficients)));
+    }
+    Box::new(ByTransforms { coder, plan: plan(coder.points.field, &transforms) })
+}
+
+struct ByMatrix<V: Vectors>(Matrix<V>);
+
+impl<V: Vectors> Restore for ByMatrix<V> {
+    fn restore(&self, used: &[&[u8]], missing: &mut [&mut [u8]]) {
+        self.0.multiply(used, missing);
+    }
+}
+
+struct ByTransforms<'a, V: Vectors> {
+    coder: &'a Fft8<V>,
+    plan: Plan,
+}
+
+impl<V: Vectors> Restore for ByTransforms<'_, V> {
+    fn restore(&self, used: &[&[u8]], missing: &mut [&mut [u8]]) {
+        let multipliers = self.coder.constants.multipliers();
+        self.coder.v.run(Columns::<V> { plan: &self.plan, multipliers, inputs: used, outputs: missing });
+    }
+}
+
+fn plan(field: &Field, transforms: &Transforms) -> Plan {
+    let block = transforms.block;
+    let rows: usize = transforms.inputs.iter().map(|input| input.rows.len()).sum();
+    let mut plan = Plan::with_capacity(2 * (rows + block), 4 * (transforms.inputs.len() + 2) * block);
+    let coefficients = plan.work(block * transforms.inputs.len());
+    let sum = plan.work(block);
+    for (i, input) in transforms.inputs.iter().enumerate() {
+        let to = coefficients + i * block;
+        let mut live = [false; 256];
+        let mut places = [Place::Zero; 256];
+        for row in &input.rows {
+            live[row.at] = true;
+            places[row.at] = Place::Input(row.chunk as u16);
+            if row.factor != 1 {
+                let from = plan.rows([places[row.at]]);
+                plan.combine(to + row.at, None, from, row.factor as u8, 1);
+                places[row.at] = Place::Work((to + row.at) as u16);
+            }
+        }
+        let from = plan.rows(places[..block].iter().copied());
+        plan.inverse(from, to, input.first, &live[..block]);
+    }
+    for output in &transforms.outputs {
+        let inputs = output.mix.iter().enumerate().filter(|(_, factor)| **factor != 0);
+        let inputs: Vec<(u16, u8)> =
+            inputs.map(|(i, factor)| ((coefficients + i * block) as u16, *factor as u8)).collect();
+        // The one factor of a whole block is moved to the rows that come out.
+        let (from, scale) = match (output.derivative, &inputs[..]) {
+            (None, [(from, factor)]) => (usize::from(*from), u16::from(*factor)),
+            _ => {
+                let derivative = output.derivative.map(|i| (coefficients + i * block) as u16);
+                plan.steps.push(Step::Mix(Mix { block: block as u16, to: sum as u16, derivative, inputs }));
+                (sum, 1)
+            }
+        };
+        let mut wanted = [false; 256];
+        let mut places = [Place::Unwanted; 256];
+        let factor = |factor: u16| field.multiply(factor, scale) as u8;
+        for row in &output.rows {
+            wanted[row.at] = true;
+            places[row.at] = match factor(row.factor) {
+                1 => Place::Output(row.chunk as u16),
+                _ => Place::Work((sum + row.at) as u16),
+            };
+        }
+        let out = plan.rows(places[..block].iter().copied());
+        plan.forward(from, sum, out, output.first, &wanted[..block]);
+        for row in output.rows.iter().filter(|row| factor(row.factor) != 1) {
+            let missing = plan.rows([Place::Output(row.chunk as u16)]);
+            plan.combine(missing, None, sum + row.at, factor(row.factor), 1);
+        }
+    }
+    plan.finish();
+    plan
+}
