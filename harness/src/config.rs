@@ -6,14 +6,16 @@
 
 mod backends;
 mod check;
+mod network;
 #[cfg(test)]
 mod readme;
 mod source;
 mod units;
 
 pub use backends::{Backends, Family};
+pub use network::{Carrier, Faults, Network, percent};
 pub use source::ConfigError;
-pub use units::{Size, Span};
+pub use units::{Rate, Size, Span};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,7 +24,7 @@ use shardmark_kernels::erasure::Code;
 use shardmark_kernels::vdf::Scheme;
 
 use crate::fbft::committee::Votes;
-use crate::net::{Congestion, FrameLimits, TransportConfig};
+use crate::net::{Congestion, FrameLimits, LinkConfig, TransportConfig};
 use crate::types::{ChainId, ShardId};
 
 /// The only value of `schema` that this version reads.
@@ -67,7 +69,13 @@ pub struct Config {
     /// QUIC. Part of a result's identity: these settings move results more than most kernels do.
     #[serde(default)]
     pub transport: Transport,
-    /// Runs the same seed and load on several backends, interleaved.
+    /// What each validator's datagrams pass on their way out, below QUIC. It begins with the run, when all connections stand.
+    #[serde(default, skip_serializing_if = "Network::is_plain")]
+    pub network: Network,
+    /// Relays that do not do their part: drawn from the seed among all validators but 0, which leads the first view; at most f. They vote, and as leaders they send their own blocks' chunks, like everybody else.
+    #[serde(default, skip_serializing_if = "Faults::is_none")]
+    pub faults: Faults,
+    /// Runs the same seed and load several times: every combination of what is listed, interleaved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matrix: Option<Matrix>,
     /// Cases of `shardmark kernel`. A file that has any is a kernel sweep, not a pipeline.
@@ -125,13 +133,13 @@ pub struct Consensus {
 pub struct Propagation {
     /// `"chunks"`: erasure-coded, each validator relays its own; `"whole-block"`: the leader sends the body to everyone.
     pub mode: PropagationMode,
-    /// Erasure code of mode `"chunks"`: `"rs-vandermonde"`.
+    /// Erasure code of mode `"chunks"`: `"rs-vandermonde"`, `"rs-fft8"` or `"rs-fft16"`.
     #[schemars(with = "String")]
     pub code: Code,
     /// Chunks that suffice to rebuild a body (k); f + 1 when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_chunks: Option<u16>,
-    /// Chunks beyond those (m); n - k when absent. Any n - f validators must hold k chunks, and k + m is at most 256.
+    /// Chunks beyond those (m); n - k when absent. Any n - f validators must hold k chunks, and k + m is at most what the code has: 256, with `"rs-fft16"` 65535.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parity_chunks: Option<u16>,
 }
@@ -260,18 +268,30 @@ pub struct Transport {
     pub queue_bytes: Size,
 }
 
-/// Runs the same seed and load on several backends.
+/// Runs the same seed and load several times: every combination of what is listed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Matrix {
     /// Backends to run on, each as `backend` takes it: `"cpu"` for every kernel family, or a table such as
-    /// `{ bls = "simd" }`. One that is unavailable is a row with its reason. Required.
+    /// `{ bls = "simd" }`. One that is unavailable is a row with its reason. The file's own when empty, as for all lists here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>")]
     pub backends: Vec<Backends>,
+    /// Ways for bodies to travel: `"whole-block"`, or a code for mode `"chunks"`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub codes: Vec<Carrier>,
+    /// Values of `network.loss`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loss: Vec<f64>,
+    /// Values of `faults`, as tables: `{}` for none. Whole blocks are not relayed, so with faults they are a row with that reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub faults: Vec<Faults>,
     /// `"abba"`: every other repeat in reverse order, so that slow drift cancels; `"sequential"`: always in the order given.
     #[serde(default)]
     pub order: Order,
-    /// Runs of each backend.
+    /// Runs of each combination.
     #[serde(default = "one_u32")]
     pub repeats: u32,
 }
@@ -322,7 +342,7 @@ pub struct Chunks {
 
 impl Config {
     /// Faulty validators tolerated: the largest f with 3f < n.
-    pub fn faults(&self) -> u16 {
+    pub fn tolerated(&self) -> u16 {
         self.cluster.validators.saturating_sub(1) / 3
     }
 
@@ -331,7 +351,7 @@ impl Config {
         if self.propagation.mode == PropagationMode::WholeBlock {
             return Chunks { data: 1, parity: 0 };
         }
-        let data = self.propagation.data_chunks.unwrap_or(self.faults() + 1);
+        let data = self.propagation.data_chunks.unwrap_or(self.tolerated() + 1);
         let parity = self.propagation.parity_chunks.unwrap_or(self.cluster.validators.saturating_sub(data));
         Chunks { data, parity }
     }
@@ -372,6 +392,7 @@ impl Transport {
             keep_alive: self.keep_alive.as_millis(),
             queue_bytes: self.queue_bytes.0,
             max_frame_bytes: FrameLimits::default(),
+            link: LinkConfig::default(),
         }
     }
 }

@@ -8,8 +8,8 @@ use std::fmt;
 use shardmark_kernels::backend::{BackendId, Description, Kernel, Options, Unavailable};
 use shardmark_kernels::{bls, erasure, secp256k1, vdf};
 
-use crate::config::{Config, Family, Order, PropagationMode, WorkloadKind};
-use crate::record::Cell;
+use crate::config::{Backends, Carrier, Config, Family, Faults, Matrix, Network, Order, WorkloadKind, percent};
+use crate::record::{Cell, Variant};
 
 /// Something that is done for each kernel, whatever its types.
 pub trait KernelVisitor {
@@ -62,18 +62,18 @@ pub fn availability(options: &Options) -> Vec<Availability> {
 /// One pipeline run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
-    /// The configuration with this run's backends and without its matrix.
+    /// The configuration with this run's place in the matrix and without the matrix.
     pub config: Config,
     /// Its place in the matrix; `None` for a single run.
     pub cell: Option<Cell>,
-    /// Why it cannot run here: a row of the report instead of a run.
+    /// Why it does not run: a row of the report instead of a run.
     pub unavailable: Option<String>,
 }
 
 /// What will run, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// One for a single run, backends x repeats for a matrix.
+    /// One for a single run, combinations x repeats for a matrix.
     pub runs: Vec<Run>,
     /// Whether the configuration has a matrix.
     pub matrix: bool,
@@ -94,23 +94,61 @@ pub fn plan(config: &Config, rows: &[Availability]) -> Result<Plan, String> {
     };
     let mut runs = Vec::new();
     for repeat in 0..matrix.repeats {
-        let mut order = matrix.backends.clone();
+        let mut order = combinations(config, matrix);
         if matrix.order == Order::Abba && repeat % 2 == 1 {
             order.reverse();
         }
-        for backend in order {
-            let config = Config { backend, matrix: None, ..config.clone() };
-            let unavailable = missing(&config, rows);
-            runs.push(Run { config, cell: Some(Cell { index: runs.len() as u32, repeat, backend }), unavailable });
+        for (config, variant) in order {
+            let unavailable = pointless(&config).or_else(|| missing(&config, rows));
+            let cell = Cell { index: runs.len() as u32, repeat, backend: config.backend, variant };
+            runs.push(Run { config, cell: Some(cell), unavailable });
         }
     }
     Ok(Plan { runs, matrix: true })
 }
 
+/// Every combination of what a matrix lists. What is compared most runs next to each other: backends, then codes.
+fn combinations(config: &Config, matrix: &Matrix) -> Vec<(Config, Option<Variant>)> {
+    fn axis<T: Clone>(listed: &[T], own: T) -> Vec<T> {
+        if listed.is_empty() { vec![own] } else { listed.to_vec() }
+    }
+    let backends = axis::<Backends>(&matrix.backends, config.backend);
+    let codes = axis::<Carrier>(&matrix.codes, config.carrier());
+    let losses = axis::<f64>(&matrix.loss, config.network.loss);
+    let faults = axis::<Faults>(&matrix.faults, config.faults);
+    let varied = !(matrix.codes.is_empty() && matrix.loss.is_empty() && matrix.faults.is_empty());
+    let mut all = Vec::new();
+    for &loss in &losses {
+        for &faults in &faults {
+            for &code in &codes {
+                for &backend in &backends {
+                    let network = Network { loss, ..config.network.clone() };
+                    let cell = Config { backend, network, faults, matrix: None, ..config.clone() };
+                    let variant = Variant { code: code.to_string(), loss: percent(loss), faults: faults.to_string() };
+                    all.push((cell.carried_by(code), varied.then_some(variant)));
+                }
+            }
+        }
+    }
+    all
+}
+
+/// A combination that would measure another one again.
+fn pointless(config: &Config) -> Option<String> {
+    let alike = config.carrier() == Carrier::WholeBlock && !config.faults.is_none();
+    alike.then(|| "whole-block broadcast has no relays: the run without faulty ones stands for it".to_owned())
+}
+
 impl Run {
-    /// Name of its folder inside a matrix's: `00-cpu`.
+    /// Name of its folder inside a matrix's: `00-cpu`, or `00-rs-vandermonde-loss-5-1-silent`.
     pub fn folder(&self) -> Option<String> {
-        self.cell.as_ref().map(|cell| format!("{:02}-{}", cell.index, cell.backend.label()))
+        let cell = self.cell.as_ref()?;
+        let place = match &cell.variant {
+            None => cell.backend.label(),
+            Some(Variant { code, loss, faults }) => format!("{code} loss {loss} {faults}"),
+        };
+        let words = place.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        Some(format!("{:02}-{}", cell.index, words.collect::<Vec<_>>().join("-")))
     }
 }
 
@@ -132,7 +170,7 @@ fn needed(config: &Config) -> Vec<Family> {
         .filter(|family| match family {
             Family::Bls => true,
             Family::Vdf => config.beacon.blocks > 0,
-            Family::Erasure => config.propagation.mode == PropagationMode::Chunks,
+            Family::Erasure => config.carrier() != Carrier::WholeBlock,
             Family::Secp256k1 => config.workload.kind == WorkloadKind::Transfers,
         })
         .collect()
@@ -142,14 +180,15 @@ fn needed(config: &Config) -> Vec<Family> {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, run) in self.runs.iter().enumerate() {
-            let Config { name, seed, cluster, load, backend, .. } = &run.config;
+            let Config { name, seed, cluster, load, backend, network, faults, .. } = &run.config;
             let chunks = run.config.chunks();
             write!(
                 f,
-                "{i:>3}  {name}  backend {backend}  seed {seed}  {} validators x {} keys  {}+{} chunks  \
+                "{i:>3}  {name}  backend {backend}  seed {seed}  {} validators x {} keys  {} {}+{} chunks  \
                  {} tx/s for {} (warm-up {}, drain {})",
                 cluster.validators,
                 cluster.keys_per_validator,
+                run.config.carrier(),
                 chunks.data,
                 chunks.parity,
                 load.rate,
@@ -157,8 +196,14 @@ impl fmt::Display for Plan {
                 load.warmup,
                 load.drain,
             )?;
+            if !network.is_plain() {
+                write!(f, "  network {network}")?;
+            }
+            if !faults.is_none() {
+                write!(f, "  faulty relays {faults}")?;
+            }
             match &run.unavailable {
-                Some(reason) => writeln!(f, "  UNAVAILABLE {reason}")?,
+                Some(reason) => writeln!(f, "  NOT RUN: {reason}")?,
                 None => writeln!(f)?,
             }
         }
@@ -214,7 +259,7 @@ mod tests {
         assert_eq!(plan.runs[0].unavailable, None);
         let reason = plan.runs[1].unavailable.clone().unwrap();
         assert_eq!(reason, "backend `simd` of `erasure`: erasure/encode is unavailable: not implemented");
-        assert!(plan.to_string().contains("UNAVAILABLE backend `simd`"));
+        assert!(plan.to_string().contains("NOT RUN: backend `simd`"));
         assert_eq!(plan.runs[1].folder().unwrap(), "01-simd");
         assert!(plan.runs.iter().all(|run| run.config.matrix.is_none() && run.config.seed == 0));
     }
@@ -225,6 +270,34 @@ mod tests {
         assert_eq!(plan.runs[1].unavailable, None);
         assert_eq!(plan.runs[1].folder().unwrap(), "01-bls-simd");
         assert_eq!(plan.runs[1].config.backend.to_string(), "bls=simd vdf=cpu erasure=cpu secp256k1=cpu");
+    }
+
+    #[test]
+    fn every_combination_of_codes_loss_and_faults_is_a_run_and_whole_blocks_with_faults_a_row() {
+        let axes = "codes = [\"whole-block\", \"rs-vandermonde\"], loss = [0.0, 0.05], \
+                    faults = [{}, { silent_relays = 1 }]";
+        let settings = ["propagation.data_chunks=2", "propagation.parity_chunks=2"];
+        let matrix = format!("matrix={{ {axes}, repeats = 2 }}");
+        let plan = plan(&config(&[settings[0], settings[1], &matrix]), &rows()).unwrap();
+        assert_eq!(plan.runs.len(), 16);
+        let folders: Vec<String> = plan.runs[..8].iter().map(|run| run.folder().unwrap()).collect();
+        assert_eq!(folders[0], "00-whole-block-loss-0-none");
+        assert_eq!(folders[5], "05-rs-vandermonde-loss-5-none");
+        assert_eq!(folders[7], "07-rs-vandermonde-loss-5-1-silent");
+        for (i, run) in plan.runs.iter().enumerate() {
+            let whole = run.config.carrier() == Carrier::WholeBlock;
+            assert_eq!(run.unavailable.is_some(), whole && !run.config.faults.is_none(), "{i}");
+            assert_eq!(run.config.propagation.data_chunks, (!whole).then_some(2), "{i}");
+            run.config.check().unwrap();
+        }
+        assert!(plan.runs[2].unavailable.as_ref().unwrap().contains("no relays"));
+        let last = &plan.runs[8].config;
+        assert_eq!(
+            (last.carrier(), last.network.loss, last.faults.silent_relays),
+            (plan.runs[7].config.carrier(), 0.05, 1)
+        );
+        assert!(plan.to_string().contains("rs-vandermonde 2+2 chunks"));
+        assert!(plan.to_string().contains("network 5% of datagrams lost  faulty relays 1 silent"));
     }
 
     #[test]

@@ -175,7 +175,9 @@ fn run(workload: Workload, code: Option<Code>) {
 
 #[test]
 fn signed_transfers_reach_every_state_through_chunks_with_f_silent_relays() {
-    run(Workload::Transfers, Some(Code::RsVandermonde));
+    for code in Code::ALL {
+        run(Workload::Transfers, Some(code));
+    }
 }
 
 #[test]

@@ -13,8 +13,8 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use shardmark::net::{
-    Dropped, Endpoint, Error, FrameLimits, Handle, Identity, Inbound, Inbox, Lane, Peer, PeerStats, Received, Roster,
-    TransportConfig,
+    Dropped, Endpoint, Error, FrameLimits, Handle, Identity, Inbound, Inbox, Lane, LinkConfig, Peer, PeerStats,
+    Received, Roster, TransportConfig,
 };
 use shardmark::types::ValidatorIndex;
 use tokio::runtime::Runtime;
@@ -270,6 +270,28 @@ async fn four_validators_all_hear_each_others_broadcasts() {
         heard.sort_unstable();
         assert_eq!(heard, (0..4).filter(|other| *other != i).collect::<Vec<_>>());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_arrive_whole_over_a_link_that_loses_a_tenth_and_delays_the_rest() {
+    for delay in [Duration::ZERO, Duration::from_millis(2)] {
+        let link = LinkConfig { loss: 0.1, delay, bits_per_s: None, seed: 4 };
+        let mut nodes = Committee::bind(2, &TransportConfig { link, ..small() }).start_all();
+        connected(&nodes).await;
+        assert_eq!(nodes[0].0.stats().impaired.unwrap().datagrams, 0, "connections are made before");
+        nodes.iter().for_each(|(handle, _)| handle.begin_impairment());
+        for i in 0..20u8 {
+            until("room in the queue", || nodes[0].0.send(index(1), Lane::Chunks, vec![i; 100_000]).is_ok()).await;
+            let frame = receive(&mut nodes[1].1).await;
+            assert!(frame.bytes == vec![i; 100_000]);
+        }
+        let (impaired, stats) = (nodes[0].0.stats().impaired.unwrap(), peer_stats(&nodes[0].0, 1));
+        // 2 MB are at least 1,378 datagrams of the largest size. Sigma of a share of so many draws is 0.8%.
+        let share = impaired.lost as f64 / impaired.datagrams as f64;
+        assert!(impaired.datagrams > 1378 && (0.06..0.14).contains(&share), "{impaired:?}");
+        assert!(stats.link.packets_lost > 0 && stats.connections == 1, "{stats:?}");
+    }
+    assert_eq!(Committee::bind(1, &small()).start_all()[0].0.stats().impaired, None);
 }
 
 #[test]

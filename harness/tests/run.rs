@@ -86,6 +86,59 @@ fn opaque_payloads_and_whole_block_broadcast_run_too() {
     assert!(summary(&out)["transactions"]["finalized"].as_u64().unwrap() > 0);
 }
 
+/// Seven validators, of which six relay: three of the five chunks that a body needs come from relays.
+fn with_faulty_relay(fault: &str, folder: &Path) -> serde_json::Value {
+    let out = folder.join(fault);
+    let fault = format!("faults.{fault}_relays=1");
+    let settings = [
+        "cluster.validators=7",
+        "propagation.data_chunks=5",
+        "propagation.code=rs-fft16",
+        "consensus.rotation_blocks=0",
+        "consensus.view_timeout=20s",
+        "network={ loss = 0.02, delay = \"2ms\" }",
+        "load.drain=30s",
+        &fault,
+    ];
+    let output = command(4, &settings, &out).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(check(&out), Some(0));
+    let page = fs::read_to_string(out.join("report.md")).unwrap();
+    assert!(page.contains("## Propagation by rs-fft16") && page.contains("2% of datagrams lost, 2ms delay"), "{page}");
+    let summary = summary(&out);
+    assert_eq!(summary["transactions"]["finalized"], summary["transactions"]["scheduled"]);
+    let travelled = &summary["propagation"];
+    assert!(travelled["verified_ns"]["n"].as_u64().unwrap() > 0, "{travelled}");
+    assert!((0.005..0.06).contains(&travelled["lost_share"].as_f64().unwrap()), "{travelled}");
+    summary
+}
+
+/// The node that a fault was drawn for.
+fn faulty<'a>(summary: &'a serde_json::Value, fault: &str) -> &'a serde_json::Value {
+    let index = &summary["propagation"][format!("{fault}_relays")][0];
+    assert_ne!(index, 0, "the first leader is spared");
+    summary["nodes"].as_array().unwrap().iter().find(|node| node["validator"] == *index).unwrap()
+}
+
+#[test]
+fn a_corrupting_relay_is_found_out_by_its_receivers_and_nobody_else_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let summary = with_faulty_relay("corrupting", folder.path());
+    assert!(summary["refused"]["chunk not under the root"].as_u64().unwrap() > 0, "{}", summary["refused"]);
+    faulty(&summary, "corrupting");
+}
+
+#[test]
+fn a_silent_relay_sends_no_chunk_and_stops_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let summary = with_faulty_relay("silent", folder.path());
+    assert_eq!(summary["refused"]["chunk not under the root"], serde_json::Value::Null);
+    let silent = faulty(&summary, "silent")["sent_bytes"].as_u64().unwrap();
+    let median = summary["propagation"]["sent_bytes"]["p50"].as_u64().unwrap();
+    let blocks = summary["blocks"]["finalized"].as_u64().unwrap();
+    assert!(silent < median * blocks, "{silent} bytes of the silent one, {median} a block of the median one");
+}
+
 #[test]
 fn a_killed_validator_is_named_and_what_was_measured_is_kept() {
     let folder = tempfile::tempdir().unwrap();
@@ -136,5 +189,20 @@ fn a_matrix_shows_what_ran_and_why_the_rest_did_not() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let page = fs::read_to_string(out.join("report.md")).unwrap();
     assert!(page.contains("wgpu could not run"), "{page}");
+    assert_eq!(check(&out), Some(0));
+}
+
+#[test]
+fn a_matrix_over_codes_compares_how_bodies_travel() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("matrix");
+    let axes = "matrix={ codes = [\"whole-block\", \"rs-fft8\"], faults = [{}, { silent_relays = 1 }] }";
+    let output = command(2, &[axes], &out).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let page = fs::read_to_string(out.join("report.md")).unwrap();
+    assert!(page.contains("| rs-fft8 | 0% | 1 silent | ") && !page.contains("invalid"), "{page}");
+    assert!(page.contains("| whole-block | 0% | 1 silent | whole-block broadcast has no relays"), "{page}");
+    assert!(page.contains("With 0% loss the median block is verified after"), "{page}");
+    assert!(!out.join("02-whole-block-loss-0-1-silent").exists() && out.join("03-rs-fft8-loss-0-1-silent").is_dir());
     assert_eq!(check(&out), Some(0));
 }

@@ -303,6 +303,36 @@ mod tests {
     }
 
     #[test]
+    fn a_matrix_over_codes_shows_times_reasons_and_runs_that_came_to_nothing() {
+        let out = tempfile::tempdir().unwrap();
+        let mut launch = |run: &Run, bundle: &Bundle| match run.config.propagation.code.name() {
+            "rs-fft16" => Ok(Ended::Complete),
+            _ => recorded(run, bundle),
+        };
+        let matrix =
+            "matrix={ codes = [\"whole-block\", \"rs-fft8\", \"rs-fft16\"], faults = [{}, { silent_relays = 1 }] }";
+        let failure = execute_with(&[matrix], out.path(), &mut launch).unwrap_err();
+        assert_eq!(failure.code, Code::Invalid);
+        let page = std::fs::read_to_string(out.path().join("report.md")).unwrap();
+        for line in [
+            "With 0% loss the median block is verified after 31.0 ms (99%: 95.0 ms) with rs-fft8, and after 31.0 ms",
+            "## Time to a verified block, 0% of datagrams lost",
+            "- rs-fft8, 1 silent: ",
+            "| rs-fft16 | 0% | none | invalid: no block became final | – |",
+            "| whole-block | 0% | 1 silent | whole-block broadcast has no relays: the run without faulty ones",
+            "| 01-rs-fft8-loss-0-none | cpu | 0 |",
+        ] {
+            assert!(page.contains(line), "{line}\n{page}");
+        }
+        let row = |start: &str| page.lines().find(|line| line.starts_with(start)).unwrap();
+        let all = "| 10 | 19.5 KiB | 30 | 31.0 ms | 95.0 ms | 95.0 ms | 95.0 ms | 0 | 1 |";
+        assert!(row("| whole-block | 0% | none |").ends_with(all), "{page}");
+        assert!(row("| rs-fft8 | 0% | none |").ends_with(all), "{page}");
+        // Without the silent relay's own times.
+        assert!(!row("| rs-fft8 | 0% | 1 silent |").contains("| 30 |"), "{page}");
+    }
+
+    #[test]
     fn days_have_their_dates() {
         for (seconds, date) in [
             (0, "1970-01-01T00:00:00Z"),

@@ -27,6 +27,8 @@ const LISTEN_WITHIN: Duration = Duration::from_secs(60);
 const READY_WITHIN: Duration = Duration::from_secs(600);
 /// From the last `ready` to time zero.
 const LEAD: Duration = Duration::from_millis(500);
+/// From the planned end to `stop`, for what nodes still have to say.
+const GRACE: Duration = Duration::from_millis(500);
 /// From `stop` until a node is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
@@ -224,7 +226,7 @@ impl Cluster<'_> {
             if self.interrupt.load(Ordering::Relaxed) {
                 return true;
             }
-            let over = now.saturating_duration_since(start) > planned + Duration::from_secs(2);
+            let over = now.saturating_duration_since(start) > planned + GRACE;
             if over || self.nodes.iter().all(|node| node.drained || node.ended) {
                 return false;
             }

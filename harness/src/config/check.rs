@@ -1,6 +1,8 @@
 //! What the values of a configuration must satisfy together. Each violation is one line that names the key.
 
-use super::{Config, Launcher, PropagationMode, SCHEMA, Span};
+use std::fmt;
+
+use super::{Config, Faults, Launcher, PropagationMode, SCHEMA, Span};
 
 /// The ledger's own header inside an opaque payload.
 const MIN_PAYLOAD_BYTES: u64 = 16;
@@ -17,6 +19,22 @@ macro_rules! refuse {
             return Err(format!($($message)*));
         }
     };
+}
+
+/// Above half of all datagrams nothing gets through in useful time.
+const MAX_LOSS: f64 = 0.5;
+
+fn check_loss(key: &str, loss: f64) -> Result<(), String> {
+    // The negation also refuses what is no number.
+    refuse!(!(0.0..=MAX_LOSS).contains(&loss), "{key} is {loss}, expected 0 to {MAX_LOSS}");
+    Ok(())
+}
+
+fn distinct<T: PartialEq + fmt::Display>(key: &str, values: &[T]) -> Result<(), String> {
+    for (i, value) in values.iter().enumerate() {
+        refuse!(values[..i].contains(value), "matrix.{key} names {value} twice");
+    }
+    Ok(())
 }
 
 impl Config {
@@ -39,6 +57,7 @@ impl Config {
         self.check_load()?;
         self.check_beacon()?;
         self.check_transport()?;
+        self.check_network()?;
         self.check_matrix()?;
         self.check_kernels()
     }
@@ -100,10 +119,11 @@ impl Config {
         }
         let chunks = self.chunks();
         let (k, m) = (u32::from(chunks.data), u32::from(chunks.parity));
-        let (n, f) = (u32::from(self.cluster.validators), u32::from(self.faults()));
+        let (n, f) = (u32::from(self.cluster.validators), u32::from(self.tolerated()));
         refuse!(k == 0, "propagation.data_chunks is 0");
         refuse!(m == 0, "propagation.parity_chunks is 0: with {k} data chunks of {n} validators nothing may be lost");
-        let (code, most) = (propagation.code.name(), propagation.code.max_chunks());
+        // A header counts chunks with 16 bits.
+        let (code, most) = (propagation.code.name(), propagation.code.max_chunks().min(usize::from(u16::MAX)));
         refuse!(
             k + m > most as u32,
             "propagation.data_chunks + parity_chunks is {}: `{code}` has at most {most}",
@@ -198,16 +218,47 @@ impl Config {
         Ok(())
     }
 
+    fn check_network(&self) -> Result<(), String> {
+        let network = &self.network;
+        check_loss("network.loss", network.loss)?;
+        refuse!(
+            network.delay > Span::from_secs(10),
+            "network.delay is {}, expected at most 10s: datagrams that wait take memory",
+            network.delay
+        );
+        self.check_faults("faults", &self.faults)
+    }
+
+    fn check_faults(&self, key: &str, faults: &Faults) -> Result<(), String> {
+        let (total, most, n) = (faults.total(), self.tolerated(), self.cluster.validators);
+        refuse!(total > u32::from(most), "{key}: {total} faulty relays, {n} validators tolerate {most}");
+        Ok(())
+    }
+
     fn check_matrix(&self) -> Result<(), String> {
         let Some(matrix) = &self.matrix else { return Ok(()) };
-        refuse!(matrix.backends.is_empty(), "matrix.backends is empty");
+        refuse!(
+            matrix.backends.is_empty() && matrix.codes.is_empty() && matrix.loss.is_empty() && matrix.faults.is_empty(),
+            "matrix: backends, codes, loss and faults are all empty"
+        );
         refuse!(
             matrix.repeats == 0 || matrix.repeats > 1000,
             "matrix.repeats is {}, expected 1 to 1000",
             matrix.repeats
         );
-        for (i, backend) in matrix.backends.iter().enumerate() {
-            refuse!(matrix.backends[..i].contains(backend), "matrix.backends names {backend} twice");
+        distinct("backends", &matrix.backends)?;
+        distinct("codes", &matrix.codes)?;
+        distinct("loss", &matrix.loss)?;
+        distinct("faults", &matrix.faults)?;
+        for &loss in &matrix.loss {
+            check_loss("matrix.loss", loss)?;
+        }
+        for faults in &matrix.faults {
+            self.check_faults("matrix.faults", faults)?;
+        }
+        for &code in &matrix.codes {
+            let cell = Config { matrix: None, ..self.clone() }.carried_by(code);
+            cell.check_propagation().map_err(|reason| format!("matrix.codes, {code}: {reason}"))?;
         }
         refuse!(!self.kernel.is_empty(), "[matrix] and [[kernel]] exclude each other");
         Ok(())
@@ -287,6 +338,12 @@ mod tests {
             "transport.keep_alive=10s",
             "transport.keep_alive=1ns",
             "transport.queue_bytes=1MiB",
+            "network.loss=0.51",
+            "network.loss=-0.1",
+            "network.loss=nan",
+            "network.delay=11s",
+            "network.rate=1bit",
+            "faults={ silent_relays = 1, corrupting_relays = 1 }",
         ] {
             let message = refused(&[setting]);
             let key = setting.split('=').next().unwrap();

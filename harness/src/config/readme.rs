@@ -28,7 +28,7 @@ fn resolve<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
 
 fn kind(schema: &Value, root: &Value) -> String {
     let schema = resolve(schema, root);
-    if let Some(format @ ("duration" | "size")) = schema["format"].as_str() {
+    if let Some(format @ ("duration" | "rate" | "size")) = schema["format"].as_str() {
         return format.to_owned();
     }
     let words = schema["oneOf"].as_array().map(|v| v.iter().map(|one| &one["const"]).collect::<Vec<_>>());
@@ -79,6 +79,8 @@ fn rows(prefix: &str, schema: &Value, defaults: &Value, root: &Value, out: &mut 
         let defaults = match key.as_str() {
             "matrix" => &serde_json::json!({ "order": "abba", "repeats": 1 }),
             "kernel" => &serde_json::json!({ "backends": ["cpu"], "rounds": 20, "warmup": 2 }),
+            "network" => &serde_json::to_value(super::Network::default()).unwrap(),
+            "faults" => &serde_json::to_value(super::Faults::default()).unwrap(),
             _ => &defaults[key],
         };
         rows(&format!("{key}."), schema, defaults, root, out);
@@ -132,5 +134,5 @@ fn every_committed_configuration_parses_and_its_cases_are_accepted() {
         }
     }
     names.sort();
-    assert_eq!(names, ["kernels", "local-16", "local-250", "local-4", "opaque-4", "smoke"]);
+    assert_eq!(names, ["kernels", "local-16", "local-250", "local-4", "opaque-4", "propagation", "smoke"]);
 }

@@ -1,6 +1,6 @@
-//! Quantities as a person writes them: durations "250ms", sizes "2MiB".
+//! Quantities as a person writes them: durations "250ms", sizes "2MiB", rates "100Mbit".
 //!
-//! Both parse exactly (no floating point) and print back in the largest unit that loses nothing.
+//! All parse exactly (no floating point) and print back in the largest unit that loses nothing.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,6 +17,17 @@ pub struct Span(u64);
 /// A number of bytes: "2MiB", "512B", "64kB", or a plain integer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Size(pub u64);
+
+/// Bits a second, at least 1kbit and at most 1000Gbit: "100Mbit".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rate(u64);
+
+impl Rate {
+    /// Bits a second.
+    pub const fn bits_per_s(self) -> u64 {
+        self.0
+    }
+}
 
 impl Span {
     /// So many milliseconds.
@@ -91,6 +102,8 @@ const SIZE_UNITS: [(&str, u64); 8] = [
     ("B", 1),
 ];
 
+const RATE_UNITS: [(&str, u64); 3] = [("Gbit", 1_000_000_000), ("Mbit", 1_000_000), ("kbit", 1_000)];
+
 impl FromStr for Span {
     type Err = String;
 
@@ -114,6 +127,19 @@ impl FromStr for Size {
             return Err(format!("`{text}` is more than 1TiB"));
         }
         Ok(Self(bytes))
+    }
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bits = parse(text, &RATE_UNITS)
+            .ok_or_else(|| format!("`{text}` is not a rate: write a number and one of kbit, Mbit, Gbit"))?;
+        if !(1_000..=1_000_000_000_000).contains(&bits) {
+            return Err(format!("`{text}` is not between 1kbit and 1000Gbit"));
+        }
+        Ok(Self(bits))
     }
 }
 
@@ -158,6 +184,29 @@ impl fmt::Display for Size {
             .find(|(_, factor)| self.0 > 0 && self.0.is_multiple_of(*factor))
             .unwrap_or(&("B", 1));
         write!(f, "{}{unit}", self.0 / factor)
+    }
+}
+
+/// In the largest unit that leaves a whole number, or as a fraction of the smallest.
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match RATE_UNITS.iter().find(|(_, factor)| self.0.is_multiple_of(*factor)) {
+            Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
+            None => write!(f, "{}.{:03}kbit", self.0 / 1000, self.0 % 1000),
+        }
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <Cow<'_, str>>::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
     }
 }
 
@@ -239,12 +288,26 @@ impl JsonSchema for Size {
     }
 }
 
+impl JsonSchema for Rate {
+    fn schema_name() -> Cow<'static, str> {
+        "rate".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "rate" })
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn durations_and_sizes_parse_exactly_and_print_back() {
+    fn durations_sizes_and_rates_parse_exactly_and_print_back() {
         for (text, ns, printed) in [
             ("250ms", 250_000_000, "250ms"),
             ("1.5s", 1_500_000_000, "1500ms"),
@@ -267,6 +330,15 @@ mod tests {
             assert_eq!((size.0, size.to_string().as_str()), (bytes, printed), "{text}");
             assert_eq!(printed.parse::<Size>().unwrap(), size);
         }
+        for (text, bits, printed) in [
+            ("100Mbit", 100_000_000, "100Mbit"),
+            ("1.5Gbit", 1_500_000_000, "1500Mbit"),
+            ("1.001kbit", 1001, "1.001kbit"),
+        ] {
+            let rate: Rate = text.parse().unwrap();
+            assert_eq!((rate.bits_per_s(), rate.to_string().as_str()), (bits, printed), "{text}");
+            assert_eq!(printed.parse::<Rate>().unwrap(), rate);
+        }
     }
 
     #[test]
@@ -278,6 +350,9 @@ mod tests {
         }
         for text in ["", "MiB", "1.1B", "2mib", "2TiB", "1e3B", "99999999999999999999B"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
+        }
+        for text in ["", "0kbit", "999bit", "5", "1MB", "1001Gbit"] {
+            assert!(text.parse::<Rate>().is_err(), "{text}");
         }
     }
 }

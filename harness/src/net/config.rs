@@ -10,7 +10,7 @@ use quinn::{MtuDiscoveryConfig, VarInt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Lane, queue};
+use super::{Error, Lane, LinkConfig, queue};
 
 /// Congestion controller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,7 +30,7 @@ pub enum Congestion {
 /// A lane that its receiver does not read may hold one `stream_receive_window` unread, so both connection windows
 /// must hold one for each of the four lanes, or a stuck bulk lane would block votes: [`TransportConfig::check`]
 /// insists on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransportConfig {
     /// Congestion controller. Default: `cubic`.
@@ -65,6 +65,9 @@ pub struct TransportConfig {
     pub queue_bytes: u64,
     /// Longest frame of each lane, bytes.
     pub max_frame_bytes: FrameLimits,
+    /// A network in the way. Default: none, and then the socket is quinn's own.
+    #[serde(skip)]
+    pub link: LinkConfig,
 }
 
 /// Longest frame of each lane, bytes. A peer that announces a longer one loses its connection.
@@ -119,6 +122,7 @@ impl Default for TransportConfig {
             keep_alive: 2_000,
             queue_bytes: 16 * MIB,
             max_frame_bytes: FrameLimits::default(),
+            link: LinkConfig::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use quinn::crypto::HmacKey;
 use quinn::{
     ClientConfig, Connection, ConnectionError, ConnectionId, ConnectionIdGenerator, EndpointConfig, Incoming,
-    ServerConfig,
+    Runtime as _, ServerConfig,
 };
 use rand::Rng as _;
 use rustls::pki_types::CertificateDer;
@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use super::inbox::{Inbox, Slots};
+use super::link::Link as Impairment;
 use super::session::{self, Link, Shared, code};
 use super::stats::{EndpointCounters, Stats};
 use super::{Dropped, Error, Identity, Lane, Roster, TransportConfig, tls};
@@ -39,6 +40,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from
 /// A bound socket that speaks to nobody yet.
 pub struct Endpoint {
     quinn: quinn::Endpoint,
+    impairment: Option<Arc<Impairment>>,
     transport: Arc<quinn::TransportConfig>,
     config: TransportConfig,
     identity: Arc<Identity>,
@@ -61,9 +63,17 @@ impl Endpoint {
         let at = |source| Error::Bind { address, source };
         let (socket, udp_buffers) = bind_udp(address, &config).map_err(at)?;
         let endpoint_config = endpoint_config(&identity, &config)?;
-        let quinn = quinn::Endpoint::new(endpoint_config, None, socket, Arc::new(quinn::TokioRuntime)).map_err(at)?;
+        let runtime = Arc::new(quinn::TokioRuntime);
+        let (quinn, impairment) = if config.link.is_plain() {
+            (quinn::Endpoint::new(endpoint_config, None, socket, runtime), None)
+        } else {
+            let link = Impairment::new(runtime.wrap_udp_socket(socket).map_err(at)?, config.link.clone());
+            let quinn = quinn::Endpoint::new_with_abstract_socket(endpoint_config, None, link.clone(), runtime);
+            (quinn, Some(link))
+        };
+        let quinn = quinn.map_err(at)?;
         let address = quinn.local_addr().map_err(at)?;
-        Ok(Self { quinn, transport, config, identity: identity.shared(), address, udp_buffers })
+        Ok(Self { quinn, impairment, transport, config, identity: identity.shared(), address, udp_buffers })
     }
 
     /// Where it listens, with the port that the system chose.
@@ -116,7 +126,8 @@ impl Endpoint {
             tokio::spawn(dial(shared.clone(), self.quinn.clone(), client, position));
         }
         let inbox = Inbox::new(shared.inbox.clone());
-        let inner = Inner { shared, quinn: self.quinn, address: self.address, udp_buffers: self.udp_buffers };
+        let Self { quinn, impairment, address, udp_buffers, .. } = self;
+        let inner = Inner { shared, quinn, impairment, address, udp_buffers };
         Ok((Handle { inner: Arc::new(inner) }, inbox))
     }
 }
@@ -289,11 +300,19 @@ pub struct Handle {
 struct Inner {
     shared: Arc<Shared>,
     quinn: quinn::Endpoint,
+    impairment: Option<Arc<Impairment>>,
     address: SocketAddr,
     udp_buffers: (u64, u64),
 }
 
 impl Handle {
+    /// From now on the configured link stands in the way, if there is one: connections are made before.
+    pub fn begin_impairment(&self) {
+        if let Some(link) = &self.inner.impairment {
+            link.begin();
+        }
+    }
+
     /// Queues a frame for one peer, connected or not: what is queued leaves when the peer comes back.
     ///
     /// Frames of one lane arrive in order, each at most once; those under way when a connection is lost do not arrive.
@@ -372,6 +391,7 @@ impl Handle {
             udp_receive_buffer: self.inner.udp_buffers.1,
             refused_handshakes: shared.counters.refused_handshakes.get(),
             failed_handshakes: shared.counters.failed_handshakes.get(),
+            impaired: self.inner.impairment.as_ref().map(|link| link.counts()),
             peers: shared.links.iter().map(Link::snapshot).collect(),
         }
     }

@@ -9,6 +9,7 @@
 //!   priority and its own queue bounded in bytes (`queue.rs`, `inbox.rs`): a full queue loses that frame, counted, and
 //!   nothing else; a reader that falls behind slows down only the peer and lane it does not read.
 //! - Everything that leaves, arrives or is refused is counted ([`Stats`]).
+//! - Loss, delay and a rate, where a run asks for them, stand between QUIC and the socket (`link.rs`).
 //!
 //! ```no_run
 //! # async fn example(identity: shardmark::net::Identity, roster: shardmark::net::Roster) -> Result<(), Box<dyn std::error::Error>> {
@@ -32,6 +33,7 @@ mod frame;
 pub mod identity;
 mod inbox;
 mod lane;
+mod link;
 mod queue;
 mod session;
 pub mod sim;
@@ -48,7 +50,8 @@ pub use self::endpoint::{Endpoint, Handle};
 pub use self::identity::{Identity, Peer, Roster};
 pub use self::inbox::{Inbox, Received};
 pub use self::lane::{Lane, PerLane};
-pub use self::stats::{LaneStats, LinkStats, PeerStats, Stats};
+pub use self::link::LinkConfig;
+pub use self::stats::{Impaired, LaneStats, LinkStats, PeerStats, Stats};
 use crate::types::ValidatorIndex;
 
 /// One frame from a peer.

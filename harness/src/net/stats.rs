@@ -77,8 +77,19 @@ pub struct Stats {
     pub refused_handshakes: u64,
     /// Incoming handshakes that came to nothing otherwise: given up by the other side, timed out, or too many at once.
     pub failed_handshakes: u64,
+    /// What passed the configured link; null without one.
+    pub impaired: Option<Impaired>,
     /// Every other validator of the roster, by index.
     pub peers: Vec<PeerStats>,
+}
+
+/// Datagrams of this validator that passed a link with loss, delay or a rate. They count as sent, lost or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Impaired {
+    /// All, since the link began to stand in the way.
+    pub datagrams: u64,
+    /// Of these, lost.
+    pub lost: u64,
 }
 
 /// Traffic with one peer since the start.

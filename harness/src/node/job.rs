@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use shardmark_kernels::backend::{Control, Description, Error};
+use shardmark_kernels::backend::{Control, Description, Error, Kernel};
+use shardmark_kernels::erasure::{Disperse, Retrieve};
 
 use crate::beacon::{DelayFunction, Verification, vrf_message, vrf_output};
 use crate::block::{Header, VdfField};
@@ -226,8 +227,8 @@ pub struct Call<'a> {
 
 /// Takes note of kernel calls.
 pub trait Observer: Send + Sync {
-    /// A body was put together and encodes to its header's root, now.
-    fn decoded(&self, block_num: BlockNum, view_id: ViewId);
+    /// A step of a block that happens inside a job, now.
+    fn marked(&self, block_num: BlockNum, view_id: ViewId, mark: record::Mark);
     /// One call ended now.
     fn called(&self, call: Call<'_>);
     /// The signatures' backend, seen through a timer that labels its calls.
@@ -315,14 +316,15 @@ fn label(message: &Message) -> (record::Job, Option<BlockNum>) {
 }
 
 fn run_cut(job: CutJob, context: &Context) -> Done {
+    context.mark(job.block_num, job.view_id, record::Mark::Cut);
     let (cut, ns) = timed(|| context.dispersal.cut(job.body.as_bytes()));
     let cut = match cut {
         Ok(cut) => cut,
-        Err(error) => return Done::Failed(format!("erasure/encode: {error}")),
+        Err(error) => return Done::Failed(format!("{}: {error}", Disperse::NAME)),
     };
     context.note_chunks(
-        "erasure/encode",
-        "with Merkle proofs",
+        Disperse::NAME,
+        "with proofs",
         job.body.as_bytes().len(),
         ns,
         record::Job::Propose,
@@ -344,9 +346,7 @@ fn run_assemble(job: AssembleJob, context: &Context) -> Done {
     };
     let result = match restore(source, &header, context) {
         Ok(Ok(body)) => {
-            if let Some(observer) = &context.observer {
-                observer.decoded(header.block_num, header.view_id);
-            }
+            context.mark(header.block_num, header.view_id, record::Mark::Decoded);
             match check(&header, body, &previous_output, vdf, context) {
                 Ok(result) => result.map_err(NoBody::Invalid),
                 Err(error) => return Done::Failed(error),
@@ -363,23 +363,17 @@ fn restore(source: Source, header: &Header, context: &Context) -> Result<Result<
     match source {
         Source::Chunks(job) => {
             let (assembled, ns) = timed(|| job.run());
-            context.note_chunks(
-                "erasure/reconstruct",
-                "with re-encoding and root",
-                bytes,
-                ns,
-                record::Job::Chunks,
-                header.block_num,
-            );
-            match assembled.map_err(|e| format!("erasure/reconstruct: {e}"))? {
+            // The proofs were verified as the chunks came.
+            context.note_chunks(Retrieve::NAME, "without proofs", bytes, ns, record::Job::Chunks, header.block_num);
+            match assembled.map_err(|e| format!("{}: {e}", Retrieve::NAME))? {
                 Assembled::Body(body) => Ok(Ok(body)),
                 Assembled::InvalidEncoding => Ok(Err(NoBody::Invalid("chunks are not those of a body".into()))),
             }
         }
         Source::Body { body, .. } => {
             let (matches, ns) = timed(|| context.dispersal.matches(&header.chunks, &body));
-            context.note_chunks("erasure/encode", "with root", bytes, ns, record::Job::Fetch, header.block_num);
-            let matches = matches.map_err(|e| format!("erasure/encode: {e}"))?;
+            context.note_chunks(Disperse::NAME, "", bytes, ns, record::Job::Fetch, header.block_num);
+            let matches = matches.map_err(|e| format!("{}: {e}", Disperse::NAME))?;
             Ok(if matches { Ok(body) } else { Err(NoBody::NotTheBody) })
         }
     }
@@ -436,6 +430,12 @@ fn run_admit(transactions: Vec<Vec<u8>>, context: &Context) -> Done {
 impl Context {
     fn proves(&self, claim: &Verification) -> bool {
         self.delay.is_some_and(|delay| delay.verify(&claim.seed, &claim.output_and_proof).is_ok())
+    }
+
+    fn mark(&self, block_num: BlockNum, view_id: ViewId, mark: record::Mark) {
+        if let Some(observer) = &self.observer {
+            observer.marked(block_num, view_id, mark);
+        }
     }
 
     fn note_chunks(

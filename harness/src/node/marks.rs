@@ -1,9 +1,9 @@
 //! What the core and the transport report, as events of the record.
 
 use crate::fbft::{At, Note, Refusal};
-use crate::net::Stats;
+use crate::net::{Impaired, Stats};
 use crate::node::core::Mark;
-use crate::record::{Mark as Step, NetSample, Payload, Recorder};
+use crate::record::{ImpairedSample, Mark as Step, NetSample, Payload, Recorder};
 
 /// Writes a mark down. Returns whether it says that a view change began.
 pub fn record(recorder: &Recorder, now_ns: u64, mark: Mark) -> bool {
@@ -64,6 +64,8 @@ pub fn net_sample(stats: &Stats) -> Payload {
             .iter()
             .flat_map(|peer| crate::net::Lane::ALL.map(|lane| peer.lanes[lane].frames_dropped))
             .sum(),
+        sent_chunk_bytes: Some(sum(|peer| peer.lanes[crate::net::Lane::Chunks].bytes_sent)),
+        impaired: stats.impaired.map(|Impaired { datagrams, lost }| ImpairedSample { datagrams, lost }),
         lost_connections: sum(|peer| peer.connections.saturating_sub(1)),
         rtt_ns_max: stats.peers.iter().filter_map(|peer| peer.link.rtt_ns).max(),
         udp_send_buffer: Some(stats.udp_send_buffer),

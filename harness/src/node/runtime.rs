@@ -99,7 +99,7 @@ fn run(spec: &Path) -> anyhow::Result<()> {
         base => base.checked_add(spec.index.0).context("base_port is too high for this many validators")?,
     };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let endpoint = Endpoint::bind(address, setup::identity(&spec)?, setup::transport(&config))?;
+    let endpoint = Endpoint::bind(address, setup::identity(&spec)?, setup::transport(&config, spec.index))?;
     say(&FromNode::Listening { address: endpoint.local_addr() });
 
     let parts = setup::parts(&spec)?;
@@ -147,6 +147,7 @@ fn run(spec: &Path) -> anyhow::Result<()> {
         pid: std::process::id(),
     });
     std::thread::sleep(clock.until(0));
+    net.begin_impairment();
 
     let (mut node, load) = Node::start(&spec, parts, net, recorder, clock, sender.clone())?;
     let result = node.follow(load, &wakes, sender);
@@ -374,6 +375,8 @@ impl Node {
                         state_root,
                     },
                 );
+                // What this block cost is what was sent since the one before it.
+                self.recorder.record(marks::net_sample(&self.net.stats()));
             }
             Mark::Refused { from, reason } => self.recorder.refused(Some(from), reason),
             Mark::Vdf { window, evaluate_ns, verify_ns } => {

@@ -60,11 +60,12 @@ pub fn identity(spec: &NodeSpec) -> anyhow::Result<Identity> {
 }
 
 /// The transport's settings. Frames hold a whole block, because the broadcast baseline and catching up send it at once.
-pub fn transport(config: &Config) -> TransportConfig {
+pub fn transport(config: &Config, me: ValidatorIndex) -> TransportConfig {
     let block = config.consensus.block_bytes.0;
     let whole = ChunkMessage::max_bytes(block as usize) as u64 + (64 << 10);
     TransportConfig {
         max_frame_bytes: FrameLimits { chunks: whole, fetch: whole + (2 << 20), ..FrameLimits::default() },
+        link: config.network.link(config.seed, me),
         ..config.transport.settings()
     }
 }
@@ -170,6 +171,7 @@ pub fn parts(spec: &NodeSpec) -> anyhow::Result<Parts> {
         },
         block_bytes,
         dispersal,
+        relay: config.relay(spec.index),
         forward_again_ms: view_timeout_ms.saturating_mul(2),
     };
     Ok(Parts {
@@ -258,8 +260,8 @@ struct Calls {
 }
 
 impl Observer for Calls {
-    fn decoded(&self, block_num: BlockNum, view_id: ViewId) {
-        self.recorder.mark(block_num, view_id, Mark::Decoded);
+    fn marked(&self, block_num: BlockNum, view_id: ViewId, mark: Mark) {
+        self.recorder.mark(block_num, view_id, mark);
     }
 
     fn called(&self, call: Call<'_>) {

@@ -204,11 +204,12 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use shardmark_kernels::erasure::Code;
     use shardmark_kernels::erasure::merkle::Tree;
 
     use super::*;
     use crate::propagation::dispersal::Cut;
-    use crate::propagation::dispersal::tests::{coded, whole};
+    use crate::propagation::dispersal::tests::{by, coded, whole};
     use crate::types::Hash;
 
     const LEADER: ValidatorIndex = ValidatorIndex(1);
@@ -248,21 +249,20 @@ mod tests {
     }
 
     #[test]
-    fn any_k_chunks_bring_the_body_back() {
-        let dispersal = Arc::new(coded(7));
-        let cut = dispersal.cut(&body(1001)).unwrap();
-        for set in 0u32..1 << 7 {
-            if set.count_ones() != 3 {
-                continue;
+    fn any_k_chunks_of_any_code_bring_the_body_back() {
+        for code in Code::ALL {
+            let dispersal = Arc::new(by(code, 7));
+            let cut = dispersal.cut(&body(1001)).unwrap();
+            for set in (0u32..1 << 7).filter(|set| set.count_ones() == 3) {
+                let mut assembly = assembly(&dispersal, &cut, 6);
+                let mut jobs = Vec::new();
+                for chunk in cut.chunks.iter().filter(|chunk| set >> chunk.index & 1 == 1) {
+                    let from = if chunk.index == 6 { LEADER } else { v(chunk.index) };
+                    jobs.extend(assembly.add(from, chunk).unwrap().job);
+                }
+                let [job] = <[Job; 1]>::try_from(jobs).unwrap();
+                assert_eq!(job.run(), Ok(Assembled::Body(body(1001))), "{code}");
             }
-            let mut assembly = assembly(&dispersal, &cut, 6);
-            let mut jobs = Vec::new();
-            for chunk in cut.chunks.iter().filter(|chunk| set >> chunk.index & 1 == 1) {
-                let from = if chunk.index == 6 { LEADER } else { v(chunk.index) };
-                jobs.extend(assembly.add(from, chunk).unwrap().job);
-            }
-            let [job] = <[Job; 1]>::try_from(jobs).unwrap();
-            assert_eq!(job.run(), Ok(Assembled::Body(body(1001))));
         }
     }
 

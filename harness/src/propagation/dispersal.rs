@@ -5,9 +5,11 @@
 //! The default is `k = f + 1`, `m = n - k`: one chunk each, and any `f + 1` of them suffice.
 
 use shardmark_kernels::backend::{BackendId, Description, Error, Kernel, Options};
-use shardmark_kernels::erasure::merkle::{MAX_LEAVES, Tree};
+use shardmark_kernels::erasure::merkle::Tree;
 use shardmark_kernels::erasure::plan::NoBody;
-use shardmark_kernels::erasure::{Backends, Code, Disperse, Encode, Plan, Reconstruct, Retrieve, Shape};
+use shardmark_kernels::erasure::{
+    Backends, Code, Delivered, Disperse, Encode, Plan, Reconstruct, Refusal, Retrieve, Shape,
+};
 
 use crate::block::{ChunkCommitment, WHOLE_BLOCK};
 use crate::propagation::Chunk;
@@ -117,7 +119,6 @@ impl Dispersal {
         let shape = Shape::new(code, data_chunks, parity_chunks)
             .map_err(|e| format!("{data_chunks} + {parity_chunks} chunks for {validators} validators: {e}"))?;
         survives(shape, validators)?;
-        shape.validate_chunk_bytes((max_body_bytes as usize).div_ceil(shape.k())).map_err(|e| e.to_string())?;
         let open = |name, id, reason| format!("{name} on {id}: {reason}");
         let backends = Backends {
             shape,
@@ -130,11 +131,11 @@ impl Dispersal {
             retrieve: Retrieve::open(config.reconstruct, &config.options)
                 .map_err(|reason| open(Retrieve::NAME, config.reconstruct, reason))?,
         };
-        let descriptions = vec![
-            (Encode::NAME, backends.encode.description()),
-            (Reconstruct::NAME, backends.reconstruct.description()),
-        ];
+        let descriptions =
+            vec![(Disperse::NAME, backends.disperse.description()), (Retrieve::NAME, backends.retrieve.description())];
         let plan = Plan::prepare(&backends).map_err(|e| e.to_string())?;
+        // How long chunks are is the code's business.
+        shape.validate_chunk_bytes(plan.chunk_bytes(max_body_bytes as usize)).map_err(|e| e.to_string())?;
         Ok(Self {
             method: Method::Coded(Box::new(plan)),
             validators,
@@ -165,7 +166,7 @@ impl Dispersal {
 
     /// All chunks of a body (k + m).
     pub fn chunks(&self) -> u16 {
-        // A shape's chunks are at most 256.
+        // `dimensions` refuses sums that do not fit.
         self.data_chunks + self.parity_chunks
     }
 
@@ -265,11 +266,14 @@ impl Dispersal {
             let (got, most) = (body.len(), self.max_body_bytes);
             return Err(Error::InvalidInput(format!("body of {got} bytes is not of 1 to {most}")));
         };
-        let chunks = match &self.method {
-            Method::WholeBlock => vec![body.to_vec()],
-            Method::Coded(plan) => plan.encode(body)?,
+        let (chunks, tree) = match &self.method {
+            Method::WholeBlock => {
+                let chunks = vec![body.to_vec()];
+                let tree = Tree::build(&chunks).map_err(|e| Error::InvalidInput(e.to_string()))?;
+                (chunks, tree)
+            }
+            Method::Coded(plan) => plan.disperse(body)?,
         };
-        let tree = Tree::build(&chunks).map_err(|e| Error::InvalidInput(e.to_string()))?;
         let (code, data_chunks, parity_chunks) = self.shape();
         let chunk_root = Hash(tree.root());
         Ok((ChunkCommitment { code, data_chunks, parity_chunks, body_bytes, chunk_root }, tree, chunks))
@@ -286,18 +290,23 @@ impl Dispersal {
             Method::WholeBlock => return Ok(chunks.into_iter().next().map(|(_, body)| body)),
             Method::Coded(plan) => plan,
         };
-        let body = match plan.reconstruct(chunks, commitment.body_bytes as usize) {
-            Ok(body) => body,
-            Err(NoBody::Padding) => return Ok(None),
-            Err(NoBody::Refused(refusal)) => return Err(Error::InvalidInput(refusal.to_string())),
-            Err(NoBody::Backend(error)) => return Err(error),
-        };
+        let body_bytes = commitment.body_bytes as usize;
         #[cfg(test)]
         if self.chunk_root_unchecked {
-            return Ok(Some(body));
+            return found(plan.reconstruct(chunks, body_bytes));
         }
-        let same = self.encode(&body)?.0 == *commitment;
-        Ok(same.then_some(body))
+        let delivered = |(index, bytes)| Delivered { index, bytes, proof: None };
+        found(plan.retrieve(commitment.chunk_root.0, chunks.into_iter().map(delivered).collect(), body_bytes))
+    }
+}
+
+/// A root over something else than a body's chunks is a finding about the block; other refusals are the caller's mistakes.
+fn found(body: Result<Vec<u8>, NoBody>) -> Result<Option<Vec<u8>>, Error> {
+    match body {
+        Ok(body) => Ok(Some(body)),
+        Err(NoBody::Padding | NoBody::Refused(Refusal::Encoding)) => Ok(None),
+        Err(NoBody::Refused(refusal)) => Err(Error::InvalidInput(refusal.to_string())),
+        Err(NoBody::Backend(error)) => Err(error),
     }
 }
 
@@ -310,9 +319,10 @@ fn dimensions(config: &DispersalConfig, validators: u16) -> Result<(u16, u16), S
             format!("{data_chunks} data chunks exceed {validators} validators: choose the parity chunks too")
         })?,
     };
-    let total = usize::from(data_chunks) + usize::from(parity_chunks);
-    if total > MAX_LEAVES {
-        return Err(format!("{total} chunks exceed {MAX_LEAVES}"));
+    // One less than a tree has leaves at most: a header counts chunks with 16 bits.
+    if data_chunks.checked_add(parity_chunks).is_none() {
+        let total = u32::from(data_chunks) + u32::from(parity_chunks);
+        return Err(format!("{total} chunks exceed {}", u16::MAX));
     }
     Ok((data_chunks, parity_chunks))
 }
@@ -347,7 +357,11 @@ pub(super) mod tests {
     }
 
     pub fn coded(validators: u16) -> Dispersal {
-        Dispersal::new(&config(Some(Code::RsVandermonde), None, None), validators).unwrap()
+        by(Code::RsVandermonde, validators)
+    }
+
+    pub fn by(code: Code, validators: u16) -> Dispersal {
+        Dispersal::new(&config(Some(code), None, None), validators).unwrap()
     }
 
     pub fn whole(validators: u16) -> Dispersal {
@@ -439,6 +453,45 @@ pub(super) mod tests {
             assert!(dispersal.check(&other).is_err(), "{other:?}");
             assert_eq!(dispersal.matches(&other, b"body"), Ok(false));
         }
+    }
+
+    #[test]
+    fn a_body_cut_by_another_code_is_refused_even_where_everything_else_agrees() {
+        let ways: Vec<Dispersal> = Code::ALL.map(|code| by(code, 4)).into_iter().chain([whole(4)]).collect();
+        for (i, own) in ways.iter().enumerate() {
+            let commitment = own.cut(b"some body").unwrap().commitment;
+            for (j, other) in ways.iter().enumerate() {
+                let foreign = other.cut(b"some body").unwrap().commitment;
+                assert_eq!(own.check(&foreign).is_ok(), i == j, "{i} {j}");
+                // The dimensions and the root of the own cut under another code's name.
+                let renamed = ChunkCommitment { code: foreign.code, ..commitment };
+                assert_eq!(own.check(&renamed).is_ok(), i == j, "{i} {j}");
+                assert_eq!(own.matches(&renamed, b"some body"), Ok(i == j), "{i} {j}");
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_are_as_long_as_their_code_wants_them() {
+        for code in Code::ALL {
+            let dispersal = by(code, 4);
+            for bytes in [1, 2, 3, 4, 5, 97, 10_000] {
+                let cut = dispersal.cut(&vec![7; bytes]).unwrap();
+                let want = dispersal.chunk_bytes(bytes as u32);
+                assert!(cut.chunks.iter().all(|chunk| chunk.bytes.len() == want), "{code} {bytes}");
+                assert!(
+                    want <= dispersal.max_chunk_bytes() && want.is_multiple_of(code.symbol_bytes()),
+                    "{code} {bytes}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_are_counted_with_16_bits() {
+        let many = |k, m| Dispersal::new(&config(Some(Code::RsFft16), Some(k), Some(m)), 4);
+        assert_eq!(many(32_768, 32_768).err().unwrap(), "65536 chunks exceed 65535");
+        assert_eq!(many(1000, 1000).unwrap().chunks(), 2000);
     }
 
     #[test]

@@ -23,3 +23,15 @@ pub use assembly::{Added, Assembled, Assembly, Job, Refused};
 pub use dispersal::{Cut, Dispersal, DispersalConfig};
 pub use early::{Early, EarlyLimits};
 pub use message::{Chunk, ChunkMessage};
+
+/// How a validator passes its own chunks on. Anything but [`Relay::Honest`] is a fault that a run asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Relay {
+    /// To everybody, as they are.
+    #[default]
+    Honest,
+    /// To nobody.
+    Silent,
+    /// To everybody, with a bit flipped.
+    Corrupting,
+}

@@ -84,6 +84,8 @@ fn plain_name(kernel: &str) -> &str {
         "bls/aggregate-signatures" => "signature aggregation",
         "erasure/encode" => "erasure encoding",
         "erasure/reconstruct" => "erasure decoding",
+        "erasure/disperse" => "erasure encoding with its commitment",
+        "erasure/retrieve" => "erasure decoding with its check",
         "vdf/evaluate" => "the delay function",
         "vdf/verify" => "checking the delay function",
         other => other,

@@ -83,6 +83,21 @@ pub struct Cell {
     pub repeat: u32,
     /// The backend of each kernel family.
     pub backend: Backends,
+    /// Its place on the other axes; absent in a matrix of backends alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<Variant>,
+}
+
+/// A run's place on a matrix's axes of propagation, in the words of its report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// `whole-block`, or the code.
+    pub code: String,
+    /// Part of the datagrams lost on purpose, `5%`.
+    pub loss: String,
+    /// Faulty relays, `1 silent`, or `none`.
+    pub faults: String,
 }
 
 /// A run's folder.

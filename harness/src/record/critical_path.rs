@@ -91,7 +91,21 @@ impl Height {
         None
     }
 
-    fn at(&self, view: ViewId, mark: Mark, node: usize) -> Option<u64> {
+    /// Whether somebody wrote this mark in some view.
+    pub fn has(&self, mark: Mark) -> bool {
+        self.marks.keys().any(|(_, other)| *other == mark)
+    }
+
+    /// The last view, at most `view`, in which a node wrote this mark, and when.
+    pub fn last(&self, mark: Mark, node: usize, view: ViewId) -> Option<(ViewId, u64)> {
+        let at = |(&(in_view, other), at): (&(ViewId, Mark), &BTreeMap<usize, u64>)| {
+            (other == mark && in_view <= view).then(|| Some((in_view, *at.get(&node)?))).flatten()
+        };
+        self.marks.iter().rev().find_map(at)
+    }
+
+    /// When a node wrote this mark in a view.
+    pub fn at(&self, view: ViewId, mark: Mark, node: usize) -> Option<u64> {
         self.marks.get(&(view, mark))?.get(&node).copied()
     }
 

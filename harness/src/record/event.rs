@@ -135,13 +135,15 @@ pub enum Payload {
     Closed,
 }
 
-/// A step of one block in one view. The leader's are propose, announce_sent, prepare_quorum, prepared_sent, commit_quorum,
+/// A step of one block in one view. The leader's are propose, cut, announce_sent, prepare_quorum, prepared_sent, commit_quorum,
 /// commit_all, committed_sent; a leader writes the validator's steps too, for its own vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mark {
     /// The leader starts building the block.
     Propose,
+    /// The leader starts to cut the body into chunks; with whole-block broadcast, to hash it.
+    Cut,
     /// The leader handed header and chunks to the transport.
     AnnounceSent,
     /// A validator holds the announced header.
@@ -254,6 +256,12 @@ pub struct NetSample {
     pub lost_packets: u64,
     /// Frames dropped because a peer's queue was full.
     pub dropped_frames: u64,
+    /// Bytes of the frames that carried chunks, or whole blocks, without what QUIC and repetition add; not recorded by older versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent_chunk_bytes: Option<u64>,
+    /// What passed the configured link; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub impaired: Option<ImpairedSample>,
     /// Connections lost after their handshake.
     pub lost_connections: u64,
     /// Largest smoothed round-trip time to a peer, if known.
@@ -262,6 +270,15 @@ pub struct NetSample {
     pub udp_send_buffer: Option<u64>,
     /// Receive buffer the kernel granted, if known.
     pub udp_receive_buffer: Option<u64>,
+}
+
+/// Datagrams that passed a link with loss, delay or a rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImpairedSample {
+    /// All, since the run began.
+    pub datagrams: u64,
+    /// Of these, lost.
+    pub lost: u64,
 }
 
 #[cfg(test)]

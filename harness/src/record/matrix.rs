@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::bundle::{BundleError, write_atomically};
+use super::bundle::{BundleError, Variant, write_atomically};
 use crate::plan::Plan;
 
 /// Version of `matrix.json`.
@@ -30,11 +30,14 @@ pub struct Matrix {
 pub struct MatrixRow {
     /// Backend of every kernel family.
     pub backend: String,
+    /// Its place on the other axes; absent in a matrix of backends alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<Variant>,
     /// Which repeat, from 0.
     pub repeat: u32,
     /// The run's bundle, a folder beside this file; `None` if it could not run.
     pub folder: Option<String>,
-    /// Why it could not run.
+    /// Why it did not run.
     pub reason: Option<String>,
 }
 
@@ -45,6 +48,7 @@ impl Matrix {
             let cell = run.cell.as_ref()?;
             Some(MatrixRow {
                 backend: cell.backend.label(),
+                variant: cell.variant.clone(),
                 repeat: cell.repeat,
                 folder: run.folder().filter(|_| run.unavailable.is_none()),
                 reason: run.unavailable.clone(),
@@ -102,8 +106,15 @@ mod tests {
     fn a_matrix_reads_back_and_its_folders_lie_inside() {
         let folder = tempfile::tempdir().unwrap();
         assert!(!Matrix::is_at(folder.path()));
-        let row = |name: &str| MatrixRow { backend: "cpu".into(), repeat: 0, folder: Some(name.into()), reason: None };
-        let mut matrix = Matrix { schema: SCHEMA, name: "m".into(), rows: vec![row("00-cpu")] };
+        let variant = Variant { code: "rs-vandermonde".into(), loss: "5%".into(), faults: "1 silent".into() };
+        let row = |name: &str| MatrixRow {
+            backend: "cpu".into(),
+            variant: Some(variant.clone()).filter(|_| name.contains("loss")),
+            repeat: 0,
+            folder: Some(name.into()),
+            reason: None,
+        };
+        let mut matrix = Matrix { schema: SCHEMA, name: "m".into(), rows: vec![row("00-cpu"), row("01-loss")] };
         matrix.write(folder.path()).unwrap();
         assert_eq!(Matrix::read(folder.path()).unwrap(), matrix);
         matrix.rows.push(row("../elsewhere"));

@@ -12,9 +12,9 @@ use super::summary::{
     BeaconSummary, Blocks, Distribution, KernelRow, Node, Outcome, Percentiles, Phase, Rates, SCHEMA, Summary,
     Transactions, nearest_rank,
 };
-use super::{bottleneck, quality};
+use super::{bottleneck, propagation, quality};
 use crate::config::Family;
-use crate::types::{BlockNum, Hash, ViewId};
+use crate::types::{BlockNum, Hash, ValidatorIndex, ViewId};
 
 /// Computes a bundle's summary.
 ///
@@ -47,6 +47,8 @@ pub(super) struct NodeFacts {
     /// One for each process.
     pub counts: Vec<TransactionCounts>,
     pub net: Vec<NetSample>,
+    /// For each process the blocks that it made final, and its traffic when the last of them was.
+    pub net_at_final: Vec<(u64, NetSample)>,
     /// For each process its samples of CPU time: `(t_ns, cpu_ns)`.
     pub cpu: Vec<Vec<(u64, u64)>>,
     /// `(t_ns, steal_ns)` of the host.
@@ -61,6 +63,7 @@ pub(super) struct BlockFacts {
     pub hash: Hash,
     pub state_root: Hash,
     pub view: ViewId,
+    pub proposer: ValidatorIndex,
     pub transactions: u64,
     pub body_bytes: u64,
     pub first_final_ns: u64,
@@ -96,7 +99,7 @@ pub fn conclude(run: &Collected) -> Summary {
     };
 
     let mut block_finality = Vec::new();
-    let mut propagation = Vec::new();
+    let mut checked_ns = Vec::new();
     for (num, block) in facts.heights.iter().filter(|(_, block)| in_window(block)) {
         let Some(height) = facts.paths.get(num) else { continue };
         let quorum = |mark| height.quorum(block.view, mark, &facts.power);
@@ -104,7 +107,7 @@ pub fn conclude(run: &Collected) -> Summary {
             block_finality.push(end.saturating_sub(start));
         }
         if let (Some((_, checked)), Some(announced)) = (quorum(Mark::Checked), height.announced_ns(block.view)) {
-            propagation.push(checked.saturating_sub(announced));
+            checked_ns.push(checked.saturating_sub(announced));
         }
     }
 
@@ -131,7 +134,8 @@ pub fn conclude(run: &Collected) -> Summary {
         finality_uncorrected_ns: Percentiles::of_histogram(&run.merged(Series::FinalityUncorrected)),
         lateness_ns: Percentiles::of_histogram(&run.merged(Series::Lateness)),
         block_finality_ns: Percentiles::of(block_finality.clone()),
-        propagation_ns: Percentiles::of(propagation),
+        propagation_ns: Percentiles::of(checked_ns),
+        propagation: propagation::summary(config, &facts),
         phases,
         bottleneck: None,
         kernels,
@@ -187,6 +191,7 @@ impl Facts {
         node.processes += 1;
         node.closed = false;
         let (mut counts, mut net, mut cpu) = (None, None, Vec::new());
+        let (mut finals, mut at_final) = (0, None);
         for event in &process.events {
             let t_ns = event.t_ns;
             match &event.payload {
@@ -197,12 +202,14 @@ impl Facts {
                 Payload::Phase { block_num, view_id, mark } => {
                     self.paths.entry(*block_num).or_default().add(index, *view_id, *mark, t_ns);
                 }
-                Payload::Final { block_num, block_hash, view_id, transactions, body_bytes, state_root, .. } => {
+                Payload::Final { block_num, block_hash, view_id, proposer, transactions, body_bytes, state_root } => {
                     node.finalized.insert(*block_num);
+                    finals += 1;
                     let block = self.heights.entry(*block_num).or_insert(BlockFacts {
                         hash: *block_hash,
                         state_root: *state_root,
                         view: *view_id,
+                        proposer: *proposer,
                         transactions: *transactions,
                         body_bytes: *body_bytes,
                         first_final_ns: t_ns,
@@ -236,7 +243,12 @@ impl Facts {
                     delays.add(*window, *evaluate_ns, *verify_ns, *deadline_ns);
                 }
                 Payload::Transactions(sample) => counts = Some(sample.clone()),
-                Payload::Net(sample) => net = Some(sample.clone()),
+                Payload::Net(sample) => {
+                    if at_final.as_ref().map_or(0, |(counted, _)| *counted) < finals {
+                        at_final = Some((finals, sample.clone()));
+                    }
+                    net = Some(sample.clone());
+                }
                 Payload::Resources { cpu_ns, rss_bytes, host_steal_ns, .. } => {
                     cpu.push((t_ns, *cpu_ns));
                     node.rss_bytes_max = node.rss_bytes_max.max(*rss_bytes);
@@ -247,6 +259,7 @@ impl Facts {
         }
         node.counts.extend(counts);
         node.net.extend(net);
+        node.net_at_final.extend(at_final);
         node.cpu.push(cpu);
     }
 }

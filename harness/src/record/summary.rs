@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::Job;
+use super::propagation::Propagation;
 use crate::types::{ChainId, ShardId};
 
 /// Version of `summary.json`.
@@ -51,6 +52,9 @@ pub struct Summary {
     pub block_finality_ns: Option<Percentiles>,
     /// Blocks in the window: body checked at validators with more than 2/3 of the power - announced.
     pub propagation_ns: Option<Percentiles>,
+    /// How bodies travelled; absent in recordings of versions that did not mark when a proposer begins to cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub propagation: Option<Propagation>,
     /// The critical path of a block, in order; shares sum to 1 with the phase `unattributed`.
     pub phases: Vec<Phase>,
     /// What sets the pace.

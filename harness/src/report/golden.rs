@@ -52,6 +52,7 @@ fn node(index: u16) -> Vec<Event> {
         if index == leader {
             for (ms, step) in [
                 (0, Mark::Propose),
+                (2, Mark::Cut),
                 (12, Mark::AnnounceSent),
                 (95, Mark::PrepareQuorum),
                 (97, Mark::PreparedSent),
@@ -144,6 +145,7 @@ fn node(index: u16) -> Vec<Event> {
         sent_datagrams: 900,
         received_datagrams: 930,
         lost_packets: u64::from(index == 3) * 7,
+        sent_chunk_bytes: Some(350_000 + 20_000 * u64::from(index)),
         ..NetSample::default()
     };
     add(13_500 * MS, Payload::Net(net));
@@ -248,6 +250,12 @@ fn the_summary_says_what_the_run_did() {
     let check = summary.phases.iter().find(|phase| phase.phase == "check").unwrap();
     assert_eq!(check.p50_ns, 45 * MS);
     assert!((check.kernels["secp256k1/recover"] - 40.0 / 45.0).abs() < 1e-9);
+    let travelled = summary.propagation.unwrap();
+    assert_eq!((travelled.blocks, travelled.unverified, travelled.body_bytes.unwrap().p50), (10, 0, 20_000));
+    // Decoded 25 ms after the proposal begins, each validator 4 ms later than the one before, and validator 3 60 ms more.
+    let verified = travelled.verified_ns.unwrap();
+    assert_eq!((verified.n, verified.max), (30, 95 * MS));
+    assert_eq!((travelled.chunk_bytes.unwrap().max, travelled.chunk_bytes.unwrap().leader), (410_000 / 12, None));
     let beacon = summary.beacon.unwrap();
     assert_eq!((beacon.windows, beacon.deadline_ns), (1, Some(6000 * MS)));
     assert!((beacon.margin.unwrap() - (6000.0 - 2540.0) / 6000.0).abs() < 1e-9);

@@ -35,6 +35,8 @@ const METRICS: [Metric; 6] = [
     },
 ];
 
+const RUNS: &str = "Runs, in the order they ran";
+
 fn nanoseconds(value: f64) -> String {
     duration(value.round() as u64)
 }
@@ -60,6 +62,10 @@ pub fn write(folder: &Path) -> Result<Vec<Option<Summary>>, BundleError> {
 
 /// The page of a matrix; `summaries` has one entry for each row.
 pub fn page(matrix: &Matrix, summaries: &[Option<Summary>]) -> Page {
+    if let Some((verdict, mut sections)) = super::propagation::compare(matrix, summaries) {
+        sections.push(Section { heading: RUNS.to_owned(), parts: runs(matrix, summaries) });
+        return Page { title: matrix.name.clone(), grade: None, verdict, figures: Vec::new(), sections };
+    }
     let mut backends: Vec<&str> = Vec::new();
     for row in &matrix.rows {
         if !backends.contains(&row.backend.as_str()) {
@@ -69,7 +75,7 @@ pub fn page(matrix: &Matrix, summaries: &[Option<Summary>]) -> Page {
     let sections = [
         ("Side by side", comparison(matrix, summaries, &backends)),
         ("Phases of a block", phases(matrix, summaries, &backends)),
-        ("Runs, in the order they ran", runs(matrix, summaries)),
+        (RUNS, runs(matrix, summaries)),
     ];
     let section = |(heading, parts): (&str, Vec<Part>)| Section { heading: heading.to_owned(), parts };
     Page {
@@ -176,7 +182,7 @@ fn runs(matrix: &Matrix, summaries: &[Option<Summary>]) -> Vec<Part> {
     for (i, (row, summary)) in matrix.rows.iter().zip(summaries).enumerate() {
         let grade = match (summary, &row.reason) {
             (Some(summary), _) => format!("{:?}", summary.quality.grade),
-            (None, Some(reason)) => format!("unavailable: {reason}"),
+            (None, Some(reason)) => format!("not run: {reason}"),
             (None, None) => "not run".into(),
         };
         let cell = |metric: usize| {

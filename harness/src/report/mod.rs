@@ -1,7 +1,7 @@
 //! Reports: from a bundle's files to pages for people. Reads bundles only, so any report can be rebuilt offline.
 //!
 //! [`page`] decides what is said, once; [`markdown`] and [`html`] only set it. [`matrix`] compares runs of one matrix,
-//! [`check`] judges a bundle or a configuration, [`csv`] exports a summary.
+//! [`propagation`] how bodies travelled in them, [`check`] judges a bundle or a configuration, [`csv`] exports a summary.
 
 pub mod check;
 pub mod csv;
@@ -11,6 +11,7 @@ pub mod html;
 pub mod markdown;
 pub mod matrix;
 pub mod page;
+pub mod propagation;
 pub mod svg;
 pub mod text;
 

@@ -1,6 +1,6 @@
 //! What a report says, as sections of text, tables and one drawing: the same for every format.
 //!
-//! Order: verdict, setup and quality, finality, what sets the pace, transactions, nodes, refusals, kernels, beacon, how to
+//! Order: verdict, setup and quality, finality, what sets the pace, transactions, nodes, propagation, refusals, kernels, beacon, how to
 //! reproduce.
 
 use std::ops::Range;
@@ -78,6 +78,7 @@ pub fn run(run: &Collected, summary: &Summary) -> Page {
     let config = &run.manifest.config;
     let mut sections =
         vec![setup(run, config), finality(summary), pace(summary), transactions(summary), nodes(summary)];
+    sections.extend(summary.propagation.as_ref().map(super::propagation::section));
     sections.push(refused(summary));
     sections.push(kernels(&summary.kernels));
     sections.extend(beacon(summary));
@@ -218,6 +219,12 @@ fn setup(run: &Collected, config: &Config) -> Section {
             transport.udp_receive_buffer
         ),
     );
+    if !config.network.is_plain() {
+        line("network", format!("{}, at every validator's exit", config.network));
+    }
+    if !config.faults.is_none() {
+        line("faulty relays", config.faults.to_string());
+    }
     for host in &run.hosts {
         let known = |value: &Option<String>| or_unknown(value.clone(), |v| v);
         let cpu = &host.cpu;

@@ -33,14 +33,19 @@ pub struct Bar {
 }
 
 const WIDTH: f64 = 760.0;
+/// Room for labels; longer ones take what they need.
 const LABEL: f64 = 170.0;
+/// Width of a character of a label, on average, at the page's size of letters.
+const LETTER: f64 = 6.6;
 const VALUE: f64 = 130.0;
 const ROW: f64 = 24.0;
 const THICK: f64 = 14.0;
 
 /// The drawing as an `svg` element.
 pub fn render(drawing: &Drawing) -> String {
-    let span = WIDTH - LABEL - VALUE;
+    let longest = drawing.bars.iter().map(|bar| bar.label.chars().count().min(40)).max().unwrap_or(0);
+    let label = LABEL.max(LETTER * longest as f64 + 10.0);
+    let span = WIDTH - label - VALUE;
     let height = ROW * drawing.bars.len() as f64 + if drawing.legend.is_some() { ROW } else { 0.0 };
     let mut out = String::new();
     let title = escape(&drawing.title);
@@ -49,14 +54,14 @@ pub fn render(drawing: &Drawing) -> String {
     for (i, bar) in drawing.bars.iter().enumerate() {
         let y = ROW * i as f64;
         let clamp = |value: f64| if value.is_finite() { value.clamp(0.0, 1.0) } else { 0.0 };
-        let start = LABEL + span * clamp(bar.start);
+        let start = label + span * clamp(bar.start);
         // A hairline shows that something is there.
-        let length = (span * clamp(bar.length)).max(1.0).min(LABEL + span - start + 1.0);
+        let length = (span * clamp(bar.length)).max(1.0).min(label + span - start + 1.0);
         let (text_y, bar_y) = (y + 16.0, y + (ROW - THICK) / 2.0);
         let _ = writeln!(
             out,
             "<g><text class=\"label\" x=\"{}\" y=\"{text_y}\">{}</text>",
-            LABEL - 10.0,
+            label - 10.0,
             escape(&bar.label)
         );
         let rect = |class: &str, length: f64| {
@@ -77,7 +82,7 @@ pub fn render(drawing: &Drawing) -> String {
         let y = ROW * drawing.bars.len() as f64;
         let text_y = y + 18.0;
         let box_y = y + 8.0;
-        let (second, x) = (LABEL + 250.0, LABEL);
+        let (second, x) = (label + 250.0, label);
         let _ = writeln!(
             out,
             "<rect class=\"fill\" x=\"{x}\" y=\"{box_y}\" width=\"12\" height=\"12\" rx=\"2\"/>\

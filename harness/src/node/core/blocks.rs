@@ -12,7 +12,7 @@ use crate::ledger::workload::{CheckedBody, Execution};
 use crate::net::Lane;
 use crate::node::job::{AssembleJob, CutDone, CutJob, Job, NoBody, Source};
 use crate::node::journal::Record;
-use crate::propagation::{Assembly, ChunkMessage, Cut, Refused};
+use crate::propagation::{Assembly, ChunkMessage, Cut, Refused, Relay};
 use crate::types::{BlockNum, Hash, Millis, ValidatorIndex, ViewId};
 
 /// Blocks between a delay proof's arrival and the header that carries it.
@@ -216,14 +216,24 @@ impl Core {
             out.push(Output::Mark(Mark::FirstChunk(num, view_id)));
         }
         if added.relay {
-            let bytes = encode(&message);
-            for to in self.config.dispersal.relay_recipients(self.config.me, leader) {
-                out.push(Output::Send { to: Some(to), lane: Lane::Chunks, bytes: bytes.clone() });
-            }
+            self.relay(message, leader, out);
         }
         if let Some(job) = added.job {
             out.push(Output::Mark(Mark::KthChunk(num, view_id)));
             self.check_source(now, block_hash, Source::Chunks(job), out);
+        }
+    }
+
+    /// Passes an own chunk on, or does not, where the run asks for that.
+    fn relay(&self, mut message: ChunkMessage, leader: ValidatorIndex, out: &mut Vec<Output>) {
+        match self.config.relay {
+            Relay::Honest => {}
+            Relay::Silent => return,
+            Relay::Corrupting => message.chunk.bytes.iter_mut().take(1).for_each(|byte| *byte ^= 1),
+        }
+        let bytes = encode(&message);
+        for to in self.config.dispersal.relay_recipients(self.config.me, leader) {
+            out.push(Output::Send { to: Some(to), lane: Lane::Chunks, bytes: bytes.clone() });
         }
     }
 

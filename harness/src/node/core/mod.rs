@@ -29,7 +29,7 @@ use crate::node::frame::{Fetch, Forward, Urgent};
 use crate::node::job::{Done, Job};
 use crate::node::journal::{Record, Recovered};
 use crate::node::store::BlockStore;
-use crate::propagation::{ChunkMessage, Dispersal, Early, EarlyLimits};
+use crate::propagation::{ChunkMessage, Dispersal, Early, EarlyLimits, Relay};
 use crate::types::{BlockNum, Hash, Millis, ValidatorIndex, ViewId};
 
 use blocks::Candidate;
@@ -55,6 +55,8 @@ pub struct CoreConfig {
     pub block_bytes: u32,
     /// How bodies are cut.
     pub dispersal: Arc<Dispersal>,
+    /// How this one relays chunks.
+    pub relay: Relay,
     /// Age after which an own transaction that is not final is forwarded again.
     pub forward_again_ms: Millis,
 }

@@ -51,10 +51,10 @@ pub type Signers = (Arc<Committee>, Vec<Arc<dyn Crypto>>);
 
 /// See the module.
 pub struct Fixture {
-    pub coded: Arc<Dispersal>,
+    coded: [Arc<Dispersal>; Code::ALL.len()],
     /// With the planted fault that a body is not encoded again.
     pub unchecked: Arc<Dispersal>,
-    pub whole: Arc<Dispersal>,
+    whole: Arc<Dispersal>,
     transfers: Trade,
     opaque: Trade,
     bls: OnceLock<Signers>,
@@ -156,7 +156,7 @@ impl Fixture {
         let mut unchecked = dispersal(Some(Code::RsVandermonde));
         unchecked.plant_chunk_root_unchecked();
         Self {
-            coded: Arc::new(dispersal(Some(Code::RsVandermonde))),
+            coded: Code::ALL.map(|code| Arc::new(dispersal(Some(code)))),
             unchecked: Arc::new(unchecked),
             whole: Arc::new(dispersal(None)),
             transfers: Trade::new(Workload::Transfers, validators),
@@ -171,6 +171,12 @@ impl Fixture {
         static FIXTURES: [OnceLock<Fixture>; 3] = [const { OnceLock::new() }; 3];
         let place = [4, 7, 10].iter().position(|&n| n == validators).expect("4, 7 or 10 validators");
         FIXTURES[place].get_or_init(|| Self::new(validators as u16))
+    }
+
+    /// Chunks of this code, or whole blocks.
+    pub fn dispersal(&self, code: Option<Code>) -> &Arc<Dispersal> {
+        let place = code.and_then(|code| Code::ALL.iter().position(|&other| other == code));
+        place.map_or(&self.whole, |place| &self.coded[place])
     }
 
     pub fn trade(&self, workload: Workload) -> &Trade {

@@ -10,6 +10,7 @@ use super::disk::Disk;
 use super::fixture::{CHAIN, SHARD};
 use super::lab::{Came, Lab, Sent};
 use super::scenario::Scenario;
+use super::storms::codes;
 use super::world::World;
 use crate::beacon::VdfMessage;
 use crate::fbft::certificate::Phase;
@@ -194,6 +195,25 @@ fn a_strangers_messages_are_refused_on_every_lane() {
     for from in [0, 4, u16::MAX] {
         let came = lab.message(from, &good);
         assert!(came.refused.is_empty() && came.sent.is_empty() && came.punished.is_empty(), "{came:?}");
+    }
+}
+
+#[test]
+fn a_block_cut_by_another_code_than_the_runs_gets_no_vote() {
+    let fresh = |code, me| Lab::new(World::new(Scenario { code, ..Scenario::calm(5, 4) }), me, Disk::default());
+    for own in codes() {
+        for other in codes() {
+            let (_, proposed) = fresh(other, 0);
+            let (mut lab, _) = fresh(own, 3);
+            let mut votes = 0;
+            for (to, lane, bytes) in proposed.sent {
+                if to.is_none_or(|to| to == ValidatorIndex(3)) {
+                    let came = lab.frame(0, lane, bytes);
+                    votes += came.envelopes().iter().filter(|sent| matches!(sent.message, Message::Prepare(_))).count();
+                }
+            }
+            assert_eq!(votes, usize::from(own == other), "a proposal by {other:?} in a run of {own:?}");
+        }
     }
 }
 

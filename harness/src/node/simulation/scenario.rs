@@ -2,11 +2,13 @@
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use shardmark_kernels::erasure::Code;
 
 use crate::fbft::api::Planted;
 use crate::fbft::committee::Votes;
 use crate::ledger::workload::Workload;
 use crate::net::sim::Link;
+use crate::propagation::Relay;
 use crate::types::Millis;
 
 /// The timeout of view 0.
@@ -23,6 +25,8 @@ pub enum Fault {
     WrongSignature,
     /// Half of the chunks it sends or relays are corrupted, and half of what it answers to those who catch up.
     BadChunk,
+    /// Relays as a run may ask for; honest otherwise.
+    Relay(Relay),
     /// As a leader commits to chunks, rightly proven, that are no body's.
     BadEncoding,
     /// Repeats what it received and sent, on every lane, at any time to anybody.
@@ -69,8 +73,8 @@ pub struct Scenario {
     pub seed: u64,
     pub validators: usize,
     pub workload: Workload,
-    /// Broadcast instead of chunks.
-    pub whole_block: bool,
+    /// How bodies are cut; `None` is broadcast of the whole block.
+    pub code: Option<Code>,
     /// Keys of each validator.
     pub keys: u16,
     pub votes: Votes,
@@ -109,7 +113,7 @@ impl Scenario {
             seed,
             validators,
             workload: Workload::Transfers,
-            whole_block: false,
+            code: Some(Code::RsVandermonde),
             keys: 1,
             votes: Votes::PerValidator,
             rotation_blocks: 3,
@@ -152,7 +156,7 @@ impl Scenario {
         }
         Self {
             workload: pick(rng, &[Workload::Transfers, Workload::Opaque]),
-            whole_block: rng.random_bool(0.15),
+            code: (!rng.random_bool(0.15)).then(|| Code::ALL[seed as usize % Code::ALL.len()]),
             keys: pick(rng, &[1, 1, 2]),
             votes: pick(rng, &[Votes::PerKey, Votes::PerValidator]),
             rotation_blocks: pick(rng, &[0, 1, 3]),
@@ -181,6 +185,14 @@ impl Scenario {
 
     pub fn is_honest(&self, validator: usize) -> bool {
         self.faults[validator].is_none()
+    }
+
+    /// How a validator relays.
+    pub fn relay(&self, validator: usize) -> Relay {
+        match self.faults[validator] {
+            Some(Fault::Relay(relay)) => relay,
+            _ => Relay::Honest,
+        }
     }
 
     /// The honest validators.

@@ -3,10 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rayon::prelude::*;
+use shardmark_kernels::erasure::Code;
 
 use super::promises::{Failure, Summary};
-use super::scenario::Scenario;
+use super::scenario::{Fault, Scenario};
 use super::world::World;
+use crate::propagation::Relay;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -67,13 +69,32 @@ fn no_storm_on_real_signatures_breaks_a_promise() {
 #[test]
 fn a_calm_committee_finalizes_everything_without_a_view_change_and_refuses_nothing() {
     for n in [4, 7, 10] {
-        for whole_block in [false, true] {
-            let summary = run(Scenario { whole_block, beacon_blocks: 4, ..Scenario::calm(1, n) }).unwrap();
+        for code in codes() {
+            let summary = run(Scenario { code, beacon_blocks: 4, ..Scenario::calm(1, n) }).unwrap();
             assert!(summary.blocks >= 14, "{n}: {summary:?}");
             assert_eq!(summary.most_views(), 0, "{n}: {summary:?}");
             assert_eq!((summary.punished, summary.invalid.len()), (0, 0), "{n}: {summary:?}");
             assert!(summary.vdf_evaluations > 0, "{n}: {summary:?}");
         }
+    }
+}
+
+/// Whole blocks and every code.
+pub fn codes() -> impl Iterator<Item = Option<Code>> {
+    [None].into_iter().chain(Code::ALL.map(Some))
+}
+
+#[test]
+fn a_silent_and_a_corrupting_relay_stop_nobody_and_only_the_corrupting_one_is_punished() {
+    for code in codes() {
+        let mut faults = vec![None; 7];
+        (faults[2], faults[5]) = (Some(Fault::Relay(Relay::Silent)), Some(Fault::Relay(Relay::Corrupting)));
+        let summary = run(Scenario { code, faults, ..Scenario::calm(3, 7) }).unwrap();
+        assert!(summary.blocks >= 14, "{code:?}: {summary:?}");
+        assert_eq!(summary.most_views(), 0, "{code:?}: {summary:?}");
+        assert_eq!(summary.invalid.len(), 0, "{code:?}: {summary:?}");
+        // Whole blocks are not relayed.
+        assert_eq!(summary.punished > 0, code.is_some(), "{code:?}: {summary:?}");
     }
 }
 

@@ -81,10 +81,9 @@ impl World {
         let fixture = Fixture::of(n);
         let trade = fixture.trade(scenario.workload);
         let (committee, signers) = committee(&scenario, fixture);
-        let dispersal = match (scenario.whole_block, scenario.planted) {
-            (true, _) => &fixture.whole,
-            (false, Some(Planted::ChunkRootUnchecked)) => &fixture.unchecked,
-            (false, _) => &fixture.coded,
+        let dispersal = match (scenario.code, scenario.planted) {
+            (Some(_), Some(Planted::ChunkRootUnchecked)) => &fixture.unchecked,
+            (code, _) => fixture.dispersal(code),
         };
         let nodes = signers.into_iter().enumerate().map(|(index, crypto)| {
             let me = ValidatorIndex(index as u16);
@@ -264,6 +263,7 @@ impl World {
             },
             block_bytes: BLOCK_BYTES,
             dispersal: self.dispersal.clone(),
+            relay: self.scenario.relay(index),
             forward_again_ms: 2 * VIEW_TIMEOUT_MS,
         };
         let beacon = (self.scenario.beacon_blocks > 0).then(|| {
