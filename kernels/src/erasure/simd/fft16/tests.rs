@@ -1,3 +1,5 @@
+//! Against the plain code, for every instruction set of this CPU and the models of the others'.
+
 use super::super::vectors::{BitMatrixModel, ByteMap, Kernel, NibbleModel};
 use super::columns::{Place, places};
 use super::*;
