@@ -79,15 +79,19 @@ impl Codec {
         made.resize_with(erasures.missing.len() + self.shape.m(), || None);
         let restore = match erasures.missing[..] {
             [] => None,
-            _ => Some((self.coder.solve(&erasures)?, erasures.used.iter().filter_map(|i| places[*i]).collect())),
+            _ => {
+                let used = erasures.used.iter().filter_map(|index| places[*index]).collect();
+                Some(Restoration { solved: self.coder.solve(&erasures)?, used })
+            }
         };
         let hashed: Vec<usize> = (0..total).filter(|index| !is_used(*index)).collect();
         let data = &places[..self.shape.k()];
         let pass = Pass { codec: self, hasher, chunk_bytes, data, restore, hashed: &hashed };
         let others = pass.run(made, control)?;
         let mut leaves = vec![Hash::default(); total];
-        hashed.iter().zip(others).for_each(|(index, hash)| leaves[*index] = hash);
         arrived.iter().zip(hashes).for_each(|(chunk, hash)| leaves[usize::from(chunk.index)] = hash);
+        // A chunk that arrived but was not used counts as encoded again, not as it came.
+        hashed.iter().zip(others).for_each(|(index, hash)| leaves[*index] = hash);
         let tree = self.tree(leaves, |level| nodes(hasher, level))?;
         Ok(if tree.root() == *root { Ok(()) } else { Err(Refusal::Encoding) })
     }
@@ -115,8 +119,11 @@ fn nodes(hasher: &Hasher, level: &[Hash]) -> Vec<Hash> {
     hasher.nodes(level.len() / 2, |i| (&level[2 * i], &level[2 * i + 1]))
 }
 
-/// A solved pattern, and the rows it computes from.
-type Restoring<'a> = (Box<dyn Restore + 'a>, Vec<&'a [u8]>);
+/// A solved pattern, and the chunks to restore from.
+struct Restoration<'a> {
+    solved: Box<dyn Restore + 'a>,
+    used: Vec<&'a [u8]>,
+}
 
 /// One pass over the chunks of a body.
 struct Pass<'a> {
@@ -125,8 +132,8 @@ struct Pass<'a> {
     chunk_bytes: usize,
     /// Data chunks, where they are there.
     data: &'a [Option<&'a [u8]>],
-    /// How the others are restored, and from which chunks.
-    restore: Option<Restoring<'a>>,
+    /// How the others are restored.
+    restore: Option<Restoration<'a>>,
     /// Chunks to hash, by index.
     hashed: &'a [usize],
 }
@@ -236,7 +243,7 @@ impl Pass<'_> {
         }
         let parity = rows.len() - self.codec.shape.m();
         let (missing, parity) = rows.split_at_mut(parity);
-        if let Some((solved, used)) = &self.restore {
+        if let Some(Restoration { solved, used }) = &self.restore {
             let used: Vec<&[u8]> = used.iter().map(|row| &row[bytes.clone()]).collect();
             solved.restore(&used, missing);
         }
@@ -354,6 +361,31 @@ mod tests {
             sizes.into_iter().for_each(|bytes| agrees(&shape, bytes, 5));
         }
         agrees(&Shape::new(Code::RsFft16, 200, 300).unwrap(), 3070, 1);
+    }
+
+    /// A chunk beyond `k` that is no part of the code word, but is under the root.
+    #[test]
+    fn what_arrived_is_not_taken_for_what_should_have() {
+        for code in Code::ALL {
+            let shape = Shape::new(code, 2, 2).unwrap();
+            let data: Vec<u8> = (0..2 * 1500).map(|i| (i * 5) as u8).collect();
+            let want = Prepared::<Disperse>::compute(&plain(&shape), &data, &Control::default()).unwrap();
+            let good = data.chunks_exact(1500).chain(want.parity.chunks_exact(1500)).map(<[u8]>::to_vec);
+            let good: Vec<Vec<u8>> = good.collect();
+            for spoiled in 0..4 {
+                let mut chunks = good.clone();
+                chunks[spoiled][1499] ^= 1;
+                let tree = Tree::build(&chunks).unwrap();
+                let row = |i: usize| Delivered { index: i as u16, bytes: chunks[i].clone(), proof: tree.proof(i) };
+                for missing in 0..4 {
+                    let received = (0..4).filter(|i| *i != missing).map(row).collect();
+                    let delivery = Delivery { root: tree.root(), chunk_bytes: 1500, received };
+                    for codec in &codecs(&shape) {
+                        assert_eq!(retrieve(codec, &delivery), Err(Refusal::Encoding), "{code} {spoiled} {missing}");
+                    }
+                }
+            }
+        }
     }
 
     /// A chunk beyond `k` that the caller vouches for, wrongly, takes no part.
