@@ -1,4 +1,4 @@
-//! The scalar backend: one [`Coder`] a code.
+//! The scalar backend: one coder a code.
 
 pub(super) mod fft;
 mod vandermonde;
