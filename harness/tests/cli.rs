@@ -139,7 +139,15 @@ fn a_kernel_sweep_gives_a_row_for_each_backend() {
 
 #[test]
 fn check_accepts_the_committed_configurations_and_lists_findings() {
-    for name in ["smoke.toml", "local-4.toml", "local-16.toml", "local-250.toml", "opaque-4.toml", "kernels.toml"] {
+    for name in [
+        "smoke.toml",
+        "local-4.toml",
+        "local-16.toml",
+        "local-250.toml",
+        "opaque-4.toml",
+        "kernels.toml",
+        "propagation.toml",
+    ] {
         assert!(accepted(&["check", &configs(name)]).ends_with(": ok\n"));
     }
     let folder = tempfile::tempdir().unwrap();
