@@ -1,8 +1,12 @@
-//! The fields of the additive-FFT codes: GF(2^8) and GF(2^16) in a Cantor basis.
+//! The fields of the additive FFT: GF(2^8) and GF(2^16) in a Cantor basis, and GF(2^8) in the basis of powers.
 //!
 //! An element is written as its coordinates in a basis `v` with `v[0] = 1` and `v[i]^2 + v[i] = v[i-1]`: the number `x`
 //! stands for the sum of the `v[i]` over the set bits `i` of `x`. Chunk bytes are such numbers, and so are the evaluation
 //! points. What the basis buys: the polynomial that vanishes on the points below `2^i` maps the point `x` to `x >> i`.
+//!
+//! The transform asks no more of a basis than that these polynomials, scaled to be 1 at the point `2^i`, have a value and a
+//! slope: as polynomials over powers of two they are linear, and their derivatives constant. In the basis of powers, which
+//! `rs-vandermonde` has for its points, both are looked up.
 //!
 //! Source: D. G. Cantor, "On arithmetical algorithms over finite fields" (1989); the two bases, which codes must share to
 //! share bytes, are those of the library leopard (catid) and of crate reed-solomon-simd.
@@ -12,6 +16,7 @@ use std::sync::{LazyLock, OnceLock};
 use super::pattern::walsh_hadamard;
 
 /// A field of characteristic 2 by logarithms.
+#[derive(Debug)]
 pub(crate) struct Field {
     /// Bits of an element.
     bits: u32,
@@ -21,10 +26,19 @@ pub(crate) struct Field {
     exp: Vec<u16>,
     /// The Walsh-Hadamard transform of the logarithms below each power of two, made on demand.
     spectra: [OnceLock<Vec<i32>>; 17],
+    /// Of each scaled vanishing polynomial its slope and its values; none for a Cantor basis.
+    vanishing: Vec<(u16, Vec<u16>)>,
 }
 
 /// GF(2)\[z\] / (z^8 + z^4 + z^3 + z^2 + 1).
 pub(crate) static GF8: LazyLock<Field> = LazyLock::new(|| Field::new(8, 0x1_1d, &[1, 214, 152, 146, 86, 200, 88, 230]));
+
+/// The same in the basis of powers of z.
+pub(crate) static GF8_POWERS: LazyLock<Field> = LazyLock::new(|| {
+    let mut field = Field::new(8, 0x1_1d, &[1, 2, 4, 8, 16, 32, 64, 128]);
+    field.tabulate();
+    field
+});
 
 /// GF(2)\[z\] / (z^16 + z^5 + z^3 + z^2 + 1).
 pub(crate) static GF16: LazyLock<Field> = LazyLock::new(|| {
@@ -62,7 +76,7 @@ impl Field {
             exp[usize::from(at)] = x;
             exp[usize::from(at) + order - 1] = x;
         }
-        Self { bits, log, exp, spectra: Default::default() }
+        Self { bits, log, exp, spectra: Default::default(), vanishing: Vec::new() }
     }
 
     /// Bits of an element.
@@ -112,6 +126,35 @@ impl Field {
         })
     }
 
+    /// Fills [`Self::vanishing`]: `t^2 + t` vanishes where `t` is 0 or 1, which is on twice as many points.
+    fn tabulate(&mut self) {
+        let (mut slope, mut values): (u16, Vec<u16>) = (1, (0..=u16::MAX).take(self.order()).collect());
+        for i in 0..self.bits {
+            self.vanishing.push((slope, values.clone()));
+            values.iter_mut().for_each(|t| *t ^= self.multiply(*t, *t));
+            if let Some(value) = values.get(2 << i).copied() {
+                let scale = self.invert(value);
+                values.iter_mut().for_each(|t| *t = self.multiply(*t, scale));
+                slope = self.multiply(slope, scale);
+            }
+        }
+    }
+
+    /// Itself, unless it has a Cantor basis.
+    pub(crate) fn basis(&self) -> Option<&Self> {
+        (!self.vanishing.is_empty()).then_some(self)
+    }
+
+    /// The polynomial that vanishes on the points below `2^i` and is 1 at `2^i`, at a point.
+    pub(crate) fn vanishing(&self, i: u32, point: usize) -> u16 {
+        self.vanishing.get(i as usize).map_or((point >> i) as u16, |(_, values)| values[point])
+    }
+
+    /// Its derivative, which is constant.
+    pub(crate) fn slope(&self, i: u32) -> u16 {
+        self.vanishing.get(i as usize).map_or(1, |(slope, _)| *slope)
+    }
+
     /// The inverse of an element that is not 0.
     pub(crate) fn invert(&self, x: u16) -> u16 {
         self.exp(self.modulus() - self.log(x))
@@ -131,6 +174,25 @@ mod tests {
                 assert_eq!(field.multiply(v, v) ^ v, 1 << (i - 1), "v[{i}]^2 + v[{i}] = v[{}]", i - 1);
             }
         }
+    }
+
+    #[test]
+    fn vanishing_polynomials_vanish_scale_and_slope_as_they_say() {
+        for field in [&*GF8, &*GF8_POWERS] {
+            assert_eq!(field.exp(0), 1);
+            for i in 0..field.bits() {
+                let size = 1 << i;
+                let at = |x: usize| field.vanishing(i, x);
+                assert!((0..size).all(|x| at(x) == 0));
+                assert_eq!(at(size), 1);
+                assert!((0..255).all(|x| at(x) ^ at(x ^ 0x5a) == at(0x5a)));
+                // The derivative at 0 of the product of all x - y: the product of all y that are not 0, scaled alike.
+                let product =
+                    |x: usize| (0..size).filter(|y| *y != x).fold(1, |p, y| field.multiply(p, (x ^ y) as u16));
+                assert_eq!(field.multiply(field.slope(i), product(size)), product(0));
+            }
+        }
+        assert!((0..256).all(|x| GF8.vanishing(8, x) == 0 && GF8_POWERS.vanishing(8, x) == 0));
     }
 
     #[test]

@@ -6,10 +6,10 @@
 //! `p'(e) = c(e) L'(e)`. Two ways lead from `p` to `p'(e)`:
 //!
 //! - **by transforms.** On each block `i` an inverse transform of size `block` gives coefficients `A_i`. The vanishing
-//!   polynomial `s` of block 0 has derivative 1 in a Cantor basis and maps the points of block `i` to one number `y_i`, so
-//!   the derivative on block `j` is the forward transform of `D(A_j) + sum over i of M_ji A_i`, with `D` the derivative of
-//!   one block and `M` that of the interpolation through the `y_i`. Only blocks with data pay an inverse transform, and
-//!   only those with something missing a forward one.
+//!   polynomial `s` of block 0 has a constant derivative (1 in a Cantor basis) and maps the points of block `i` to one
+//!   number `y_i`, so the derivative on block `j` is the forward transform of `D(A_j) + sum over i of M_ji A_i`, with `D`
+//!   the derivative of one block and `M` that of the interpolation through the `y_i`, times the slope of `s`. Only blocks
+//!   with data pay an inverse transform, and only those with something missing a forward one.
 //! - **by a matrix.** `c(e) = sum over received r of c(r) L(r) Z'(e) / (L'(e) (e - r) Z'(r))`, with `Z` the vanishing
 //!   polynomial of the domain: cheaper while few are missing.
 //!
@@ -117,7 +117,7 @@ impl Pattern {
             .iter()
             .map(|i| {
                 let others = domain.iter().filter(|l| *l != i);
-                others.map(|l| field.log(y(i ^ l, block))).fold(0, |sum, log| (sum + log) % field.modulus())
+                others.map(|l| field.log(y(field, i ^ l, block))).fold(0, |sum, log| (sum + log) % field.modulus())
             })
             .collect();
         let (used, missing) = (used.into_iter().map(with_log).collect(), missing.into_iter().map(with_log).collect());
@@ -174,16 +174,18 @@ impl Pattern {
                 continue;
             }
             let j = self.block_of(point);
+            let slope = field.slope(block.trailing_zeros());
             let mix = inputs.iter().map(|input| {
                 let i = self.block_of(input.first);
-                if i == j {
+                let factor = if i == j {
                     // The sum of 1 / (y_j - y_l).
                     let others = self.domain.iter().filter(|l| **l != first);
-                    others.map(|l| field.invert(y(first ^ l, block))).fold(0, |sum, term| sum ^ term)
+                    others.map(|l| field.invert(y(field, first ^ l, block))).fold(0, |sum, term| sum ^ term)
                 } else {
-                    let distance = field.log(y(first ^ input.first, block));
+                    let distance = field.log(y(field, first ^ input.first, block));
                     field.exp(self.vanishing[j] + 2 * modulus - self.vanishing[i] - distance)
-                }
+                };
+                field.multiply(slope, factor)
             });
             let mix = mix.collect();
             let derivative = inputs.iter().position(|input| input.first == first);
@@ -212,8 +214,8 @@ impl Transforms {
 }
 
 /// The number to which the vanishing polynomial of block 0 maps a point (or, being linear, a difference of points).
-fn y(point: usize, block: usize) -> u16 {
-    (point >> block.trailing_zeros()) as u16
+fn y(field: &Field, point: usize, block: usize) -> u16 {
+    field.vanishing(block.trailing_zeros(), point)
 }
 
 /// Block size and first points of the blocks that hold all that matters.

@@ -7,7 +7,7 @@
 //! | `leaves` | leaves, nodes and proofs of the chunk tree in these lanes |
 //! | `matrix` | products of a matrix with rows: for few parity chunks, and few losses |
 //! | `one_pass` | both kernels that commit: code and hash a byte column while it is in cache |
-//! | `vandermonde` | `rs-vandermonde` by matrices |
+//! | `vandermonde` | `rs-vandermonde`, by the matrix or by the transforms |
 //! | `vectors` | the instruction sets, as vectors of bytes and products with constants |
 
 mod fft16;

@@ -1,4 +1,4 @@
-//! `rs-vandermonde` by matrices, both ways by interpolation.
+//! `rs-vandermonde`: by a matrix while that is small, and by additive transforms.
 //!
 //! Chunk `i` is the value at point `i` of the polynomial of degree below `k` through the data (see the README of the
 //! codes), so every chunk is a combination of any `k` others with coefficients in closed form. With `P` the product of all
@@ -12,45 +12,80 @@
 //! pattern are those of the missing points over the received ones. No system is solved and no matrix inverted. `P` and
 //! `P'` at all points are sums of logarithms, 16 points at a time: of the `k` received points, or of the `2 e` by which
 //! those differ from the data's, whichever is less. Then a coefficient is a look-up in each of two tables.
+//!
+//! The points are bytes, that is all sums of the powers of z below 2^8: values on them are also what the transforms of
+//! `rs-fft8` compute, in another basis ([`GF8_POWERS`]). Its full class with the points in this order is this code, and
+//! its patterns are solved alike. So parity of `m = k` costs about `k log k` products instead of `k^2`, with the same
+//! bytes.
 
 use std::sync::Arc;
 
+use super::fft8::Fft8;
 use super::matrix::{Constants, Matrix};
 use super::vectors::Vectors;
 use crate::backend::Error;
 use crate::erasure::Shape;
 use crate::erasure::coder::{Coder, Erasures, Restore};
+use crate::erasure::field::GF8_POWERS;
+use crate::erasure::pattern::Pattern;
+use crate::erasure::points::{Class, Points};
+
+/// How many products of a matrix take the time of how many of transforms, where rows are added and go through memory too:
+/// when encoding, and by the rougher count of a pattern.
+const ENCODING: (usize, usize) = (5, 2);
+const PATTERN: (usize, usize) = (3, 2);
+
+/// Whether so many products of a matrix take no more time than so many of transforms.
+fn is_faster(matrix: usize, transforms: usize, ratio: (usize, usize)) -> bool {
+    ratio.1 * matrix <= ratio.0 * transforms
+}
 
 /// What lives across calls.
 pub(super) struct Vandermonde<V: Vectors> {
-    constants: Arc<Constants<V>>,
     k: usize,
     /// Over all data points.
     logs: LogProducts,
-    generator: Matrix<V>,
+    /// Unless transforms are faster.
+    generator: Option<Matrix<V>>,
+    transforms: Fft8<V>,
 }
 
 impl<V: Vectors> Vandermonde<V> {
     /// For a valid shape of this code.
     pub(super) fn new(vectors: V, shape: &Shape) -> Self {
-        let constants = Constants::new(vectors, multiply);
         let (data, parity): (Vec<usize>, Vec<usize>) = (0..shape.total()).partition(|chunk| *chunk < shape.k());
         let mut logs = LogProducts::none(shape.total());
         data.iter().for_each(|chunk| logs.include(point(*chunk)));
         logs.reduce();
-        let generator = interpolation(&constants, &logs, &data, &parity);
-        Self { constants, k: shape.k(), logs, generator }
+        let (k, m) = (shape.k(), shape.m());
+        let points = Points { field: &GF8_POWERS, class: Class::Full, k, m, block: k.next_power_of_two() };
+        let transforms = Fft8::new(vectors, points);
+        let by_matrix = is_faster(k * m, transforms.products(), ENCODING);
+        let generator = by_matrix.then(|| interpolation(&transforms.constants, &logs, &data, &parity));
+        Self { k, logs, generator, transforms }
     }
 }
 
 impl<V: Vectors> Coder for Vandermonde<V> {
     fn encode(&self, data: &[&[u8]], parity: &mut [&mut [u8]]) -> Result<(), Error> {
-        self.generator.multiply(data, parity);
+        match &self.generator {
+            Some(generator) => generator.multiply(data, parity),
+            None => self.transforms.encode(data, parity)?,
+        }
         Ok(())
     }
 
     fn solve<'a>(&'a self, erasures: &Erasures) -> Result<Box<dyn Restore + 'a>, Error> {
         let Erasures { used, missing } = erasures;
+        let products = used.len() * missing.len();
+        // An inverse and a forward transform are the least.
+        let block = self.k.next_power_of_two();
+        if !is_faster(products, block * block.ilog2() as usize, PATTERN) {
+            let transforms = Pattern::solve(&self.transforms.points, used, missing).transforms();
+            if !is_faster(products, transforms.products(), PATTERN) {
+                return Ok(self.transforms.by_transforms(&transforms));
+            }
+        }
         let (arrived, parity) = used.split_at(self.k - missing.len());
         let mut logs = self.logs.clone();
         if arrived.len() < missing.len() {
@@ -61,7 +96,7 @@ impl<V: Vectors> Coder for Vandermonde<V> {
         }
         parity.iter().for_each(|chunk| logs.include(point(*chunk)));
         logs.reduce();
-        Ok(Box::new(Solved(interpolation(&self.constants, &logs, used, missing))))
+        Ok(Box::new(Solved(interpolation(&self.transforms.constants, &logs, used, missing))))
     }
 }
 
@@ -148,15 +183,10 @@ impl LogProducts {
     }
 }
 
-/// The product in GF(2)\[x\] / (x^8 + x^4 + x^3 + x^2 + 1).
-fn multiply(a: u8, b: u8) -> u8 {
-    if a == 0 || b == 0 { 0 } else { EXP[usize::from(LOG[0][usize::from(a)]) + usize::from(LOG[0][usize::from(b)])] }
-}
-
 /// The order of the multiplicative group, which the element 2 generates.
 const ORDER: u16 = 255;
 
-/// Powers of 2.
+/// Powers of 2 in GF(2)\[z\] / (z^8 + z^4 + z^3 + z^2 + 1).
 static EXP: [u8; 3 * ORDER as usize] = {
     let mut powers = [1; 3 * ORDER as usize];
     let mut i = 1;
@@ -229,7 +259,10 @@ mod tests {
         for (k, m) in SHAPES {
             let coder = Vandermonde::new(vectors, &shape(k, m));
             let (k, m) = (usize::from(k), usize::from(m));
-            for lost in [1, 2, k.min(m).min(5), k.min(m)].into_iter().filter(|lost| *lost <= k.min(m)) {
+            for lost in [1, 2, k.min(m).min(5), k.min(m) * 3 / 4, k.min(m)]
+                .into_iter()
+                .filter(|lost| (1..=k.min(m)).contains(lost))
+            {
                 let missing: Vec<usize> = (0..k).filter(|chunk| (chunk * 7 + lost) % k < lost).collect();
                 let missing = if missing.len() == lost { missing } else { (k - lost..k).collect() };
                 // Parity with gaps, where there is enough.
@@ -269,13 +302,11 @@ mod tests {
 
     #[test]
     fn the_tables_are_of_the_field() {
-        for a in 0..=255 {
-            for b in 0..=255 {
-                assert_eq!(multiply(a, b), galois_8::mul(a, b));
-            }
+        for i in 1..EXP.len() {
+            assert_eq!(EXP[i], galois_8::mul(EXP[i - 1], 2));
         }
         for (i, logs) in LOG.iter().enumerate() {
-            assert!((0..256).all(|x| logs[x] == LOG[0][x ^ i]));
+            assert!((0..256).all(|x| x == i || usize::from(EXP[usize::from(logs[x])]) == x ^ i));
         }
     }
 

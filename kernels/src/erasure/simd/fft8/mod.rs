@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use crate::backend::Error;
 use crate::erasure::coder::{Coder, Erasures, Restore};
+use crate::erasure::pattern::Transforms;
 use crate::erasure::points::{Class, Points};
 use crate::erasure::simd::matrix::Constants;
 use crate::erasure::simd::vectors::Vectors;
@@ -26,18 +27,28 @@ use plan::{Place, Plan};
 /// What lives across calls.
 pub(super) struct Fft8<V: Vectors> {
     v: V,
-    points: Points,
-    constants: Arc<Constants<V>>,
+    pub(super) points: Points,
+    pub(super) constants: Arc<Constants<V>>,
     encode: Plan,
 }
 
 impl<V: Vectors> Fft8<V> {
-    /// `points` are those of `rs-fft8`.
+    /// For points of a field of bytes; of the full class, if its basis is no Cantor basis.
     pub(super) fn new(v: V, points: Points) -> Self {
         let product = |a: u8, b: u8| points.field.multiply(a.into(), b.into()) as u8;
         let mut encode = encode(&points);
         encode.finish();
         Self { v, points, constants: Constants::new(v, product), encode }
+    }
+
+    /// Row products of an encoding.
+    pub(super) fn products(&self) -> usize {
+        self.encode.products()
+    }
+
+    /// The way by transforms of a solved pattern.
+    pub(super) fn by_transforms(&self, transforms: &Transforms) -> Box<dyn Restore + '_> {
+        restore::by_transforms(self, transforms)
     }
 }
 
@@ -59,8 +70,9 @@ impl<V: Vectors> Coder for Fft8<V> {
 
 /// The plan of a shape's parity.
 fn encode(points: &Points) -> Plan {
-    let Points { class, k, m, block, .. } = *points;
+    let Points { class, k, m, block, field } = *points;
     let mut plan = Plan::default();
+    plan.basis = field.basis();
     let sum = plan.work(block);
     let input = |at: usize| if at < k { Place::Input(at as u16) } else { Place::Zero };
     match class {

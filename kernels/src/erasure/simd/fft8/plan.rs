@@ -4,6 +4,8 @@
 //! rows stay in registers between layers; what is known to be zero is not computed with; and what nobody asks for is not
 //! computed. Steps follow the recursion depth first, so the rows of one subtree stay in the first cache.
 
+use crate::erasure::field::Field;
+
 /// How the rows of a step's butterflies meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
@@ -74,6 +76,8 @@ pub(super) enum Place {
 /// Steps and the rows that they mean.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
+    /// Whose points the rows stand for, unless those of a Cantor basis.
+    pub basis: Option<&'static Field>,
     pub steps: Vec<Step>,
     pub places: Vec<Place>,
     /// Rows of the buffer.
@@ -93,6 +97,19 @@ impl Plan {
     /// With room for so many steps and places.
     pub(super) fn with_capacity(steps: usize, places: usize) -> Self {
         Self { steps: Vec::with_capacity(steps), places: Vec::with_capacity(places), ..Self::default() }
+    }
+
+    /// Products of a row and a factor.
+    pub(super) fn products(&self) -> usize {
+        let products = |step: &Step| match step {
+            Step::Butterflies(step) => {
+                let transform = usize::from(step.count) * usize::from(step.radix / 2) * step.radix.ilog2() as usize;
+                if step.direction == Direction::Across { 2 * transform } else { transform }
+            }
+            Step::Combine { factor, count, .. } => usize::from(*factor > 1) * usize::from(*count),
+            Step::Mix(mix) => mix.inputs.len() * usize::from(mix.block),
+        };
+        self.steps.iter().map(products).sum()
     }
 
     /// `count` rows of the buffer; the first of them.
@@ -145,7 +162,7 @@ impl Plan {
             from: from as u16,
             to: to as u16,
             ahead: None,
-            twiddles: twiddles(first, stride, radix),
+            twiddles: twiddles(self.basis, first, stride, radix),
         }));
     }
 
@@ -184,7 +201,7 @@ impl Plan {
     /// The coefficients of parts to those of the whole.
     fn join(&mut self, at: usize, first: usize, size: usize, parts: &[bool]) -> bool {
         let half = size / 2;
-        let twiddle = twiddle(first, half);
+        let twiddle = twiddle(self.basis, first, half);
         match parts {
             [] | [_] => parts == [true],
             _ if !parts.contains(&false) => {
@@ -226,7 +243,7 @@ impl Plan {
             _ => {
                 let half = size / 2;
                 let (low, high) = wanted.split_at(half);
-                let twiddle = twiddle(first, half);
+                let twiddle = twiddle(self.basis, first, half);
                 match (low.contains(&true), high.contains(&true)) {
                     (true, true) => {
                         self.butterflies(Direction::Forward, from, at, first, size, 2);
@@ -289,7 +306,7 @@ impl Plan {
         if known == 0 {
             return;
         }
-        let twiddle = twiddle(first, half);
+        let twiddle = twiddle(self.basis, first, half);
         let (low, high) = live.split_at_mut(half);
         if known >= half {
             self.truncated(from, to, first, half, low);
@@ -333,22 +350,22 @@ fn radix(size: usize) -> usize {
 }
 
 /// That of the layer that joins halves of this size.
-fn twiddle(first: usize, half: usize) -> u8 {
+fn twiddle(basis: Option<&Field>, first: usize, half: usize) -> u8 {
+    let layer = half.trailing_zeros();
     // Points are below 256.
-    (first >> half.trailing_zeros()) as u8
+    basis.map_or((first >> layer) as u8, |basis| basis.vanishing(layer, first) as u8)
 }
 
 /// Those of the layers that join parts of `stride` rows to a block.
-fn twiddles(first: usize, stride: usize, radix: usize) -> [u8; 8] {
+fn twiddles(basis: Option<&Field>, first: usize, stride: usize, radix: usize) -> [u8; 8] {
     let mut twiddles = [0; 8];
-    let mut nodes = radix / 2;
-    let mut twiddle = first >> stride.trailing_zeros();
+    let (mut nodes, mut half) = (radix / 2, stride);
     while nodes > 0 {
         for (node, to) in twiddles[nodes..2 * nodes].iter_mut().enumerate() {
-            *to = (twiddle + 2 * node) as u8;
+            *to = twiddle(basis, first + 2 * half * node, half);
         }
         nodes /= 2;
-        twiddle /= 2;
+        half *= 2;
     }
     twiddles
 }

@@ -22,7 +22,12 @@ pub(super) fn solve<'a, V: Vectors>(coder: &'a Fft8<V>, erasures: &Erasures) -> 
         let coefficients: Vec<u8> = pattern.matrix().into_iter().flatten().map(|factor| factor as u8).collect();
         return Box::new(ByMatrix(Matrix::new(&coder.constants, erasures.used.len(), &coefficients)));
     }
-    Box::new(ByTransforms { coder, plan: plan(coder.points.field, &transforms) })
+    by_transforms(coder, &transforms)
+}
+
+/// The way by transforms.
+pub(super) fn by_transforms<'a, V: Vectors>(coder: &'a Fft8<V>, transforms: &Transforms) -> Box<dyn Restore + 'a> {
+    Box::new(ByTransforms { coder, plan: plan(coder.points.field, transforms) })
 }
 
 struct ByMatrix<V: Vectors>(Matrix<V>);
@@ -45,10 +50,14 @@ impl<V: Vectors> Restore for ByTransforms<'_, V> {
     }
 }
 
-fn plan(field: &Field, transforms: &Transforms) -> Plan {
+fn plan(field: &'static Field, transforms: &Transforms) -> Plan {
     let block = transforms.block;
     let rows: usize = transforms.inputs.iter().map(|input| input.rows.len()).sum();
     let mut plan = Plan::with_capacity(2 * (rows + block), 4 * (transforms.inputs.len() + 2) * block);
+    plan.basis = field.basis();
+    // With slopes other than 1, the derivative is this step's of coefficients times the slopes of their bits.
+    let slopes = (plan.basis.is_some() && transforms.outputs.iter().any(|output| output.derivative.is_some()))
+        .then(|| slopes(field, block));
     let coefficients = plan.work(block * transforms.inputs.len());
     let sum = plan.work(block);
     for (i, input) in transforms.inputs.iter().enumerate() {
@@ -66,6 +75,9 @@ fn plan(field: &Field, transforms: &Transforms) -> Plan {
         }
         let from = plan.rows(places[..block].iter().copied());
         plan.inverse(from, to, input.first, &live[..block]);
+        for (j, slope) in slopes.iter().flatten().enumerate().skip(1) {
+            plan.combine(to + j, None, to + j, *slope as u8, 1);
+        }
     }
     for output in &transforms.outputs {
         let inputs = output.mix.iter().enumerate().filter(|(_, factor)| **factor != 0);
@@ -73,10 +85,13 @@ fn plan(field: &Field, transforms: &Transforms) -> Plan {
             inputs.map(|(i, factor)| ((coefficients + i * block) as u16, *factor as u8)).collect();
         // The one factor of a whole block is moved to the rows that come out.
         let (from, scale) = match (output.derivative, &inputs[..]) {
-            (None, [(from, factor)]) => (usize::from(*from), u16::from(*factor)),
+            (None, [(from, factor)]) if slopes.is_none() => (usize::from(*from), u16::from(*factor)),
             _ => {
                 let derivative = output.derivative.map(|i| (coefficients + i * block) as u16);
                 plan.steps.push(Step::Mix(Mix { block: block as u16, to: sum as u16, derivative, inputs }));
+                for (j, slope) in slopes.iter().flatten().enumerate().skip(1) {
+                    plan.combine(sum + j, None, sum + j, field.invert(*slope) as u8, 1);
+                }
                 (sum, 1)
             }
         };
@@ -99,4 +114,15 @@ fn plan(field: &Field, transforms: &Transforms) -> Plan {
     }
     plan.finish();
     plan
+}
+
+/// For each coefficient of a block the product of the slopes of its bits.
+fn slopes(field: &Field, block: usize) -> Vec<u16> {
+    let mut slopes = vec![1; block];
+    for i in 0..block.trailing_zeros() {
+        for j in 0..1 << i {
+            slopes[j | 1 << i] = field.multiply(slopes[j], field.slope(i));
+        }
+    }
+    slopes
 }

@@ -99,7 +99,7 @@ pub trait Vectors: Copy + Send + Sync + 'static {
     /// Sum in every field of characteristic 2.
     fn xor(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
-    /// Sum of three.
+    /// Sum of three: one instruction where the set has it, which the compiler finds.
     #[inline(always)]
     fn xor3(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
         self.xor(a, self.xor(b, c))

@@ -184,10 +184,4 @@ impl Vectors for Gfni512 {
         _mm512_xor_si512
     );
     bit_matrices!(__m512i, _mm512_set1_epi64, _mm512_gf2p8affine_epi64_epi8);
-
-    #[inline(always)]
-    fn xor3(self, a: __m512i, b: __m512i, c: __m512i) -> __m512i {
-        // The truth table of the parity of three bits.
-        intrinsic!(_mm512_ternarylogic_epi64::<0x96>(a, b, c))
-    }
 }
