@@ -51,9 +51,12 @@ pub(super) struct Erasures {
 impl Erasures {
     pub(super) fn new(shape: &Shape, places: &[Option<&[u8]>]) -> Self {
         let k = shape.k();
-        let arrived = |chunk: &usize| places[*chunk].is_some();
-        let used = (0..shape.total()).filter(arrived).take(k).collect();
-        let missing = (0..k).filter(|chunk| !arrived(chunk)).collect();
+        let (mut used, mut missing) = (Vec::with_capacity(k), Vec::with_capacity(k));
+        for (chunk, place) in places.iter().enumerate().take(k) {
+            if place.is_some() { &mut used } else { &mut missing }.push(chunk);
+        }
+        let parity = (k..shape.total()).filter(|chunk| places[*chunk].is_some());
+        used.extend(parity.take(missing.len()));
         Self { used, missing }
     }
 }
@@ -224,7 +227,8 @@ impl Codec {
             return Ok(());
         }
         let solved = self.coder.solve(&erasures)?;
-        let used: Vec<&[u8]> = erasures.used.iter().filter_map(|chunk| places[*chunk]).collect();
+        let mut used: Vec<&[u8]> = Vec::with_capacity(erasures.used.len());
+        used.extend(erasures.used.iter().filter_map(|chunk| places[*chunk]));
         self.by_columns(missing, chunk_bytes, control, |range, missing| {
             if range.len() == chunk_bytes {
                 solved.restore(&used, missing);

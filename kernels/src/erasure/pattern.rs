@@ -103,16 +103,9 @@ impl Pattern {
         for point in used.iter().copied().chain(zeros) {
             erased[point] = 0;
         }
-        let locator = log_products(points.field, erased);
         let field = points.field;
-        // 2^bits is 1: dividing by the size is multiplying by its cofactor.
-        let (bits, modulus) = (field.bits(), field.modulus());
-        let shift = bits - end.trailing_zeros();
-        let with_log = |point: usize| {
-            let log = (locator[point] as u32) << shift;
-            let log = (log >> bits) + (log & modulus);
-            (point, if log >= modulus { log - modulus } else { log })
-        };
+        let locator = log_products(field, erased);
+        let with_log = |point: usize| (point, locator[point] as u32);
         let vanishing = domain
             .iter()
             .map(|i| {
@@ -148,19 +141,18 @@ impl Pattern {
     /// The plan of transforms.
     pub(crate) fn transforms(&self) -> Transforms {
         let (field, modulus, block) = (self.field, self.field.modulus(), self.block);
-        let mut inputs: Vec<Input> = Vec::new();
+        // Blocks lie at multiples of their size, and neighbours are mostly in one.
+        let mut inputs: Vec<Input> = Vec::with_capacity(self.domain.len());
+        let mut current = 0;
         for (chunk, &(point, log)) in self.used.iter().enumerate() {
-            // Blocks lie at multiples of their size, and neighbours are mostly in one.
             let first = point & !(block - 1);
-            let row = Row { at: point - first, chunk, factor: field.exp(log) };
-            match inputs.iter_mut().rfind(|input| input.first == first) {
-                Some(input) => input.rows.push(row),
-                None => {
-                    let mut rows = Vec::with_capacity(block.min(self.used.len()));
-                    rows.push(row);
-                    inputs.push(Input { first, rows });
-                }
+            if inputs.get(current).is_none_or(|input| input.first != first) {
+                current = inputs.iter().position(|input| input.first == first).unwrap_or(inputs.len());
             }
+            if current == inputs.len() {
+                inputs.push(Input { first, rows: Vec::with_capacity(block.min(self.used.len())) });
+            }
+            inputs[current].rows.push(Row { at: point - first, chunk, factor: field.exp(log) });
         }
         for input in &mut inputs {
             input.rows.sort_by_key(|row| row.at);
@@ -225,10 +217,17 @@ fn domain(points: &Points, used: &[usize], missing: &[usize]) -> (usize, Vec<usi
         let mut domain: Vec<usize> = match points.class {
             // The degree is bounded relative to a power of two of points only.
             Class::HighRate => (0..points.data().end.next_power_of_two()).step_by(block).collect(),
-            Class::LowRate | Class::Full => used.iter().chain(missing).map(|point| point & !(block - 1)).collect(),
+            Class::LowRate | Class::Full => {
+                let mut domain = Vec::with_capacity(2 * MOST_BLOCKS);
+                for first in used.iter().chain(missing).map(|point| point & !(block - 1)) {
+                    if domain.last() != Some(&first) {
+                        domain.push(first);
+                    }
+                }
+                domain
+            }
         };
         // Chunks ascend, so few are left to sort.
-        domain.dedup();
         domain.sort_unstable();
         domain.dedup();
         if domain.len() <= MOST_BLOCKS {
@@ -238,8 +237,7 @@ fn domain(points: &Points, used: &[usize], missing: &[usize]) -> (usize, Vec<usi
     }
 }
 
-/// For each point `x` the product of `x - e` over all `e` marked by 1 but `x` itself, as a multiple of its logarithm modulo
-/// the group's order: `size` times, where that is the number of points.
+/// For each point `x` the logarithm of the product of `x - e` over all `e` marked by 1 but `x` itself.
 fn log_products(field: &Field, mut marked: Vec<i32>) -> Vec<i32> {
     let (bits, size) = (field.bits(), marked.len());
     walsh_hadamard(bits, &mut marked);
@@ -251,6 +249,13 @@ fn log_products(field: &Field, mut marked: Vec<i32>) -> Vec<i32> {
         *value = ((once >> bits) + (once & modulus)) as i32;
     }
     walsh_hadamard(bits, &mut marked);
+    // 2^bits is 1: dividing by the size is multiplying by its cofactor.
+    let shift = bits - size.trailing_zeros();
+    for value in &mut marked {
+        let log = (*value as u32) << shift;
+        let log = (log >> bits) + (log & modulus);
+        *value = (if log >= modulus { log - modulus } else { log }) as i32;
+    }
     marked
 }
 

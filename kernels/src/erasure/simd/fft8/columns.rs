@@ -94,7 +94,8 @@ impl<V: Vectors> Run<'_, V> {
             Place::Unwanted => fixed(self.plan.work),
         };
         // The rows, and which of them go on with the columns.
-        let (mut rows, moves): (Vec<*mut u8>, Vec<usize>) = self.plan.places.iter().map(place).unzip();
+        let mut rows: Vec<*mut u8> = self.plan.places.iter().map(|at| place(at).0).collect();
+        let moves: Vec<usize> = self.plan.places.iter().map(|at| place(at).1).collect();
         let (mut start, mut last) = (0, 0);
         while start < len {
             let mut width = pitch.min(len - start);
@@ -111,7 +112,7 @@ impl<V: Vectors> Run<'_, V> {
                 *row = row.wrapping_add((start - last) & moves);
             }
             last = start;
-            let on = Rows { multipliers: self.multipliers, rows: &rows, width };
+            let on = Rows { multipliers: self.multipliers, factors: &self.plan.factors, rows: &rows, width };
             for step in &self.plan.steps {
                 // SAFETY: every row has `width` bytes from here on, and the plan writes to none that is only read.
                 unsafe { on.take(self.v, step) };

@@ -22,7 +22,7 @@ use crate::erasure::points::{Class, Points};
 use crate::erasure::simd::matrix::Constants;
 use crate::erasure::simd::vectors::Vectors;
 use columns::Columns;
-use plan::{Place, Plan};
+use plan::{Direction, Place, Plan, Whole};
 
 /// What lives across calls.
 pub(super) struct Fft8<V: Vectors> {
@@ -30,6 +30,8 @@ pub(super) struct Fft8<V: Vectors> {
     pub(super) points: Points,
     pub(super) constants: Arc<Constants<V>>,
     encode: Plan,
+    /// Of each block of points, inverse and forward.
+    whole: Vec<[Whole; 2]>,
 }
 
 impl<V: Vectors> Fft8<V> {
@@ -38,7 +40,12 @@ impl<V: Vectors> Fft8<V> {
         let product = |a: u8, b: u8| points.field.multiply(a.into(), b.into()) as u8;
         let mut encode = encode(&points);
         encode.finish();
-        Self { v, points, constants: Constants::new(v, product), encode }
+        let whole = |first: usize| {
+            [Direction::Inverse, Direction::Forward]
+                .map(|direction| Whole::new(points.field.basis(), direction, first, points.block))
+        };
+        let whole = (0..points.field.order()).step_by(points.block).map(whole).collect();
+        Self { v, points, constants: Constants::new(v, product), encode, whole }
     }
 
     /// Row products of an encoding.
@@ -73,10 +80,10 @@ fn encode(points: &Points) -> Plan {
     let Points { class, k, m, block, field } = *points;
     let mut plan = Plan::default();
     plan.basis = field.basis();
-    let sum = plan.work(block);
     let input = |at: usize| if at < k { Place::Input(at as u16) } else { Place::Zero };
     match class {
         Class::HighRate => {
+            let sum = plan.work(block);
             let chunks = k.div_ceil(block);
             let data = plan.rows((0..chunks * block).map(input));
             let parity =
@@ -99,29 +106,25 @@ fn encode(points: &Points) -> Plan {
         }
         Class::LowRate | Class::Full => {
             let data = plan.rows((0..block).map(input));
-            if class == Class::LowRate {
-                let live: Vec<bool> = (0..block).map(|at| at < k).collect();
-                plan.inverse(data, sum, 0, &live);
-            } else {
-                let mut live = vec![false; block];
-                plan.truncated(data, sum, 0, k, &mut live);
-                // Where coefficients stay 0, rows must be so.
-                for at in (0..block).filter(|at| !live[*at]) {
-                    plan.combine(sum + at, None, data + k, 1, 1);
-                }
-            }
             let points = points.parity();
-            let start = points.start & !(block - 1);
-            let blocks = (start..points.end).step_by(block);
-            let at = if blocks.len() > 1 { plan.work(block) } else { sum };
-            for first in blocks {
-                let here = |point: &usize| points.contains(point);
-                let place = |point: usize| {
-                    if here(&point) { Place::Output((point - points.start) as u16) } else { Place::Unwanted }
-                };
-                let wanted: Vec<bool> = (first..first + block).map(|point| here(&point)).collect();
+            let wanted =
+                |first: usize| -> Vec<bool> { (first..first + block).map(|at| points.contains(&at)).collect() };
+            let place = |at: usize| {
+                if points.contains(&at) { Place::Output((at - points.start) as u16) } else { Place::Unwanted }
+            };
+            let at = plan.work(block);
+            let coefficients = if class == Class::Full && k < block {
+                let parity = plan.rows((0..block).map(place));
+                plan.complete(data, at, parity, k, &wanted(0))
+            } else {
+                let live: Vec<bool> = (0..block).map(|at| at < k).collect();
+                let to = if points.len() > block { plan.work(block) } else { at };
+                plan.inverse(data, to, 0, &live);
+                to
+            };
+            for first in (block..points.end).step_by(block) {
                 let parity = plan.rows((first..first + block).map(place));
-                plan.forward(sum, at, parity, first, &wanted);
+                plan.forward(coefficients, at, parity, first, &wanted(first));
             }
         }
     }

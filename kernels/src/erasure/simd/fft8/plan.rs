@@ -45,6 +45,13 @@ pub(super) enum Step {
         factor: u8,
         count: u16,
     },
+    /// `to = factor * from` for `count` rows in turn, each with a factor of its own, from here on in [`Plan::factors`].
+    Scale {
+        to: u16,
+        from: u16,
+        factors: u16,
+        count: u16,
+    },
     Mix(Mix),
 }
 
@@ -80,17 +87,35 @@ pub(super) struct Plan {
     pub basis: Option<&'static Field>,
     pub steps: Vec<Step>,
     pub places: Vec<Place>,
+    /// Of [`Step::Scale`].
+    pub factors: Vec<u8>,
     /// Rows of the buffer.
     pub work: u16,
-    /// Steps that read inputs, and steps that write outputs.
-    outside: [Ends; 2],
 }
 
-/// Of the steps of one kind, the row of the first one and the number of the last one so far.
-#[derive(Clone, Copy, Debug, Default)]
-struct Ends {
-    first: Option<u16>,
-    last: Option<u16>,
+/// The steps of a transform of a block of which no value is known to be 0 or unwanted, made once and taken for any rows.
+#[derive(Debug)]
+pub(super) struct Whole {
+    block: usize,
+    steps: Vec<Butterflies>,
+}
+
+impl Whole {
+    /// From coefficients to the values on the block from `first` on, or back.
+    pub(super) fn new(basis: Option<&'static Field>, direction: Direction, first: usize, block: usize) -> Self {
+        let mut plan = Plan { basis, ..Plan::default() };
+        let from = plan.rows(std::iter::repeat_n(Place::Zero, 3 * block));
+        let (at, to, all) = (from + block, from + 2 * block, vec![true; block]);
+        match direction {
+            Direction::Forward => plan.forward(from, at, to, first, &all),
+            _ => _ = plan.inverse(from, to, first, &all),
+        }
+        let steps = plan.steps.into_iter().filter_map(|step| match step {
+            Step::Butterflies(step) => Some(step),
+            _ => None,
+        });
+        Self { block, steps: steps.collect() }
+    }
 }
 
 impl Plan {
@@ -107,6 +132,7 @@ impl Plan {
                 if step.direction == Direction::Across { 2 * transform } else { transform }
             }
             Step::Combine { factor, count, .. } => usize::from(*factor > 1) * usize::from(*count),
+            Step::Scale { count, .. } => usize::from(*count),
             Step::Mix(mix) => mix.inputs.len() * usize::from(mix.block),
         };
         self.steps.iter().map(products).sum()
@@ -126,34 +152,39 @@ impl Plan {
         first
     }
 
-    /// Ends the plan: after the last rows outside the buffer come the first ones of the next column.
+    /// Ends the plan: tells each step that reads or writes rows outside the buffer which such rows come next.
     pub(super) fn finish(&mut self) {
-        for [first, last] in self.outside.map(|ends| [ends.first, ends.last]) {
-            if let (Some(first), Some(last)) = (first, last) {
-                self.look_ahead(last, first, true);
+        self.look_ahead(|step| step.from, |place| matches!(place, Place::Input(_)));
+        self.look_ahead(|step| step.to, |place| matches!(place, Place::Output(_)));
+    }
+
+    fn look_ahead(&mut self, row: impl Fn(&Butterflies) -> u16, outside: impl Fn(Place) -> bool) {
+        let places = &self.places;
+        let row_outside = |step: &Step| match step {
+            Step::Butterflies(step) => Some(row(step)).filter(|row| outside(places[usize::from(*row)])),
+            _ => None,
+        };
+        // After the last ones come the first ones of the next column.
+        let Some(first) = self.steps.iter().find_map(row_outside) else { return };
+        let mut next = (first, true);
+        for step in self.steps.iter_mut().rev() {
+            if let (Some(row), Step::Butterflies(step)) = (row_outside(step), step) {
+                step.ahead = Some(next);
+                next = (row, false);
             }
         }
     }
 
-    /// Tells a step where rows outside the buffer will be met next.
-    fn look_ahead(&mut self, step: u16, row: u16, next_column: bool) {
-        if let Some(Step::Butterflies(step)) = self.steps.get_mut(usize::from(step)) {
-            step.ahead = Some((row, next_column));
-        }
+    /// A whole transform that reads, works and writes from these rows on; an inverse one works where it writes.
+    pub(super) fn whole(&mut self, whole: &Whole, runs: [usize; 3]) {
+        let (bits, mask) = (whole.block.trailing_zeros(), whole.block - 1);
+        let place = |row: u16| (runs[usize::from(row) >> bits] + (usize::from(row) & mask)) as u16;
+        let step = |step: &Butterflies| Butterflies { from: place(step.from), to: place(step.to), ..*step };
+        self.steps.extend(whole.steps.iter().map(step).map(Step::Butterflies));
     }
 
     fn butterflies(&mut self, direction: Direction, from: usize, to: usize, first: usize, size: usize, radix: usize) {
         let stride = size / radix;
-        for (at, row) in [from, to].into_iter().enumerate() {
-            let outside = matches!((at, self.places[row]), (0, Place::Input(_)) | (1, Place::Output(_)));
-            if outside {
-                let (row, step) = (row as u16, self.steps.len() as u16);
-                if let Some(last) = self.outside[at].last.replace(step) {
-                    self.look_ahead(last, row, false);
-                }
-                self.outside[at].first.get_or_insert(row);
-            }
-        }
         self.steps.push(Step::Butterflies(Butterflies {
             direction,
             radix: radix as u8,
@@ -172,6 +203,14 @@ impl Plan {
         if factor != 0 || add != Some(to as u16) {
             self.steps.push(Step::Combine { to: to as u16, add, from: from as u16, factor, count: count as u16 });
         }
+    }
+
+    /// `to = factor * from`, row by row.
+    pub(super) fn scale(&mut self, to: usize, from: usize, factors: impl IntoIterator<Item = u8>) {
+        let first = self.factors.len();
+        self.factors.extend(factors);
+        let count = (self.factors.len() - first) as u16;
+        self.steps.push(Step::Scale { to: to as u16, from: from as u16, factors: first as u16, count });
     }
 
     /// The values on the block from `first` on to coefficients at `to`; values not `live` are 0. False if all are.
@@ -294,49 +333,62 @@ impl Plan {
         }
     }
 
-    /// The first `known` of `size` rows are values on the block from `first` on, to be read at `from`; the others are
-    /// coefficients, which are at `to` where `live` says that they are not 0. All coefficients come to `to`.
-    pub(super) fn truncated(&mut self, from: usize, to: usize, first: usize, known: usize, live: &mut [bool]) {
-        let (size, half) = (live.len(), live.len() / 2);
+    /// The first `known` of the values on the points from 0 on, as many as `wanted` and more than half of them, of a
+    /// polynomial of degree below `known`: to those of the other values that are `wanted`, at `out`, and to all
+    /// coefficients. Works at `at`; the row of the first coefficient.
+    pub(super) fn complete(&mut self, from: usize, at: usize, out: usize, known: usize, wanted: &[bool]) -> usize {
+        let half = wanted.len() / 2;
+        let rest = known - half;
+        let low = self.work(half);
+        self.inverse(from, low, 0, &vec![true; half]);
+        // On the points of the second half the polynomial is that of the first half and one of degree below `rest`. So
+        // coefficients from `rest` on are the same there: copied where they will be worked on, else left where they are.
+        let own = rest.next_power_of_two();
+        let high = self.work(own);
+        self.combine(high + rest, None, low + rest, 1, own - rest);
+        self.rows_of(low + own, half - own);
+        self.truncated([from + half, high, at + half, out + half], half, rest, &wanted[half..]);
+        self.combine(high, Some(high), low, 1, rest);
+        let coefficients = self.rows_of(low, half);
+        self.rows_of(high, rest);
+        self.rows((rest..half).map(|_| Place::Zero));
+        coefficients
+    }
+
+    /// Rows at the places of others; the first of them.
+    fn rows_of(&mut self, from: usize, count: usize) -> usize {
+        let first = self.places.len();
+        self.places.extend_from_within(from..from + count);
+        first
+    }
+
+    /// On the block from `first` on, as many points as `wanted`: `known` values at `from`, then only coefficients, at `to`.
+    /// To all coefficients, at `to`, and to those of the other values that are `wanted`, at `out`; works at `at`.
+    fn truncated(&mut self, [from, to, at, out]: [usize; 4], first: usize, known: usize, wanted: &[bool]) {
+        let (size, half) = (wanted.len(), wanted.len() / 2);
+        if known == 0 {
+            return self.forward(to, at, out, first, wanted);
+        }
         if known == size {
             self.inverse(from, to, first, &vec![true; size]);
-            live.fill(true);
-            return;
-        }
-        if known == 0 {
             return;
         }
         let twiddle = twiddle(self.basis, first, half);
-        let (low, high) = live.split_at_mut(half);
+        let (low, high) = wanted.split_at(half);
+        let second = [from, to, at, out].map(|row| row + half);
         if known >= half {
-            self.truncated(from, to, first, half, low);
+            self.inverse(from, to, first, &vec![true; half]);
             let rest = known - half;
-            self.add(to + half + rest, &mut high[rest..], to + rest, &low[rest..], 1);
-            self.truncated(from + half, to + half, first + half, rest, high);
-            self.add(to + half, high, to, low, 1);
-            self.add(to, low, to + half, high, twiddle);
+            self.combine(to + known, Some(to + known), to + rest, 1, half - rest);
+            self.truncated(second, first + half, rest, high);
+            self.combine(to + half, Some(to + half), to, 1, half);
         } else {
-            self.add(to + known, &mut low[known..], to + half + known, &high[known..], twiddle);
-            self.truncated(from, to, first, known, low);
-            self.add(to, low, to + half, high, twiddle);
+            self.combine(to + known, Some(to + known), to + half + known, twiddle, half - known);
+            self.truncated([from, to, at, out], first, known, low);
+            self.combine(at + half, Some(to), to + half, 1, half);
+            self.forward(at + half, at + half, out + half, first + half, high);
         }
-    }
-
-    /// `to += factor * from`, row by row.
-    fn add(&mut self, to: usize, sums: &mut [bool], from: usize, live: &[bool], factor: u8) {
-        if factor == 0 {
-            return;
-        }
-        let mut row = 0;
-        while row < sums.len() {
-            let kind = (sums[row], live[row]);
-            let count = (row..sums.len()).take_while(|at| (sums[*at], live[*at]) == kind).count();
-            if kind.1 {
-                self.combine(to + row, kind.0.then_some(to + row), from + row, factor, count);
-                sums[row..row + count].fill(true);
-            }
-            row += count;
-        }
+        self.combine(to, Some(to), to + half, twiddle, half);
     }
 }
 

@@ -2,11 +2,11 @@
 
 use super::Fft8;
 use super::columns::Columns;
-use super::plan::{Mix, Place, Plan, Step};
-
+use super::plan::{Mix, Place, Plan, Step, Whole};
 use crate::erasure::coder::{Erasures, Restore};
 use crate::erasure::field::Field;
-use crate::erasure::pattern::{Pattern, Transforms};
+use crate::erasure::pattern::{Pattern, Row, Transforms};
+use crate::erasure::points::Points;
 use crate::erasure::simd::matrix::Matrix;
 use crate::erasure::simd::vectors::Vectors;
 
@@ -27,7 +27,7 @@ pub(super) fn solve<'a, V: Vectors>(coder: &'a Fft8<V>, erasures: &Erasures) -> 
 
 /// The way by transforms.
 pub(super) fn by_transforms<'a, V: Vectors>(coder: &'a Fft8<V>, transforms: &Transforms) -> Box<dyn Restore + 'a> {
-    Box::new(ByTransforms { coder, plan: plan(coder.points.field, transforms) })
+    Box::new(ByTransforms { coder, plan: plan(&coder.points, &coder.whole, transforms) })
 }
 
 struct ByMatrix<V: Vectors>(Matrix<V>);
@@ -50,10 +50,17 @@ impl<V: Vectors> Restore for ByTransforms<'_, V> {
     }
 }
 
-fn plan(field: &'static Field, transforms: &Transforms) -> Plan {
-    let block = transforms.block;
-    let rows: usize = transforms.inputs.iter().map(|input| input.rows.len()).sum();
-    let mut plan = Plan::with_capacity(2 * (rows + block), 4 * (transforms.inputs.len() + 2) * block);
+/// Whether so many of a block's rows matter that leaving out the others would save little.
+fn all_over(rows: &[bool]) -> bool {
+    rows.chunks(rows.len().div_ceil(8)).all(|part| part.contains(&true))
+}
+
+fn plan(points: &Points, whole: &[[Whole; 2]], transforms: &Transforms) -> Plan {
+    let (field, block) = (points.field, transforms.block);
+    let whole = |first: usize, rows: &[bool]| {
+        if block == points.block && block > 1 && all_over(rows) { whole.get(first / block) } else { None }
+    };
+    let mut plan = Plan::with_capacity(block, 4 * (transforms.inputs.len() + 2) * block);
     plan.basis = field.basis();
     // With slopes other than 1, the derivative is this step's of coefficients times the slopes of their bits.
     let slopes = (plan.basis.is_some() && transforms.outputs.iter().any(|output| output.derivative.is_some()))
@@ -62,21 +69,27 @@ fn plan(field: &'static Field, transforms: &Transforms) -> Plan {
     let sum = plan.work(block);
     for (i, input) in transforms.inputs.iter().enumerate() {
         let to = coefficients + i * block;
+        let rows = &input.rows;
+        // As where all of a block is lost to another one.
+        let unscaled = rows.iter().all(|row| row.factor == 1);
         let mut live = [false; 256];
         let mut places = [Place::Zero; 256];
-        for row in &input.rows {
+        for row in rows {
             live[row.at] = true;
-            places[row.at] = Place::Input(row.chunk as u16);
-            if row.factor != 1 {
-                let from = plan.rows([places[row.at]]);
-                plan.combine(to + row.at, None, from, row.factor as u8, 1);
-                places[row.at] = Place::Work((to + row.at) as u16);
-            }
+            places[row.at] = if unscaled { Place::Input(row.chunk as u16) } else { Place::Work((to + row.at) as u16) };
+        }
+        if !unscaled {
+            let arrived = plan.rows(rows.iter().map(|row| Place::Input(row.chunk as u16)));
+            let scaled = plan.rows(rows.iter().map(|row| places[row.at]));
+            plan.scale(scaled, arrived, rows.iter().map(|row| row.factor as u8));
         }
         let from = plan.rows(places[..block].iter().copied());
-        plan.inverse(from, to, input.first, &live[..block]);
-        for (j, slope) in slopes.iter().flatten().enumerate().skip(1) {
-            plan.combine(to + j, None, to + j, *slope as u8, 1);
+        match whole(input.first, &live[..block]) {
+            Some([inverse, _]) => plan.whole(inverse, [from, to, to]),
+            None => _ = plan.inverse(from, to, input.first, &live[..block]),
+        }
+        if let Some(slopes) = &slopes {
+            plan.scale(to, to, slopes.iter().map(|slope| *slope as u8));
         }
     }
     for output in &transforms.outputs {
@@ -89,27 +102,31 @@ fn plan(field: &'static Field, transforms: &Transforms) -> Plan {
             _ => {
                 let derivative = output.derivative.map(|i| (coefficients + i * block) as u16);
                 plan.steps.push(Step::Mix(Mix { block: block as u16, to: sum as u16, derivative, inputs }));
-                for (j, slope) in slopes.iter().flatten().enumerate().skip(1) {
-                    plan.combine(sum + j, None, sum + j, field.invert(*slope) as u8, 1);
+                if let Some(slopes) = &slopes {
+                    plan.scale(sum, sum, slopes.iter().map(|slope| field.invert(*slope) as u8));
                 }
                 (sum, 1)
             }
         };
+        let rows = &output.rows;
+        let factor = |row: &Row| field.multiply(row.factor, scale) as u8;
+        let unscaled = rows.iter().all(|row| factor(row) == 1);
         let mut wanted = [false; 256];
         let mut places = [Place::Unwanted; 256];
-        let factor = |factor: u16| field.multiply(factor, scale) as u8;
-        for row in &output.rows {
+        for row in rows {
             wanted[row.at] = true;
-            places[row.at] = match factor(row.factor) {
-                1 => Place::Output(row.chunk as u16),
-                _ => Place::Work((sum + row.at) as u16),
-            };
+            places[row.at] =
+                if unscaled { Place::Output(row.chunk as u16) } else { Place::Work((sum + row.at) as u16) };
         }
         let out = plan.rows(places[..block].iter().copied());
-        plan.forward(from, sum, out, output.first, &wanted[..block]);
-        for row in output.rows.iter().filter(|row| factor(row.factor) != 1) {
-            let missing = plan.rows([Place::Output(row.chunk as u16)]);
-            plan.combine(missing, None, sum + row.at, factor(row.factor), 1);
+        match whole(output.first, &wanted[..block]) {
+            Some([_, forward]) => plan.whole(forward, [from, sum, out]),
+            None => plan.forward(from, sum, out, output.first, &wanted[..block]),
+        }
+        if !unscaled {
+            let values = plan.rows(rows.iter().map(|row| places[row.at]));
+            let missing = plan.rows(rows.iter().map(|row| Place::Output(row.chunk as u16)));
+            plan.scale(missing, values, rows.iter().map(factor));
         }
     }
     plan.finish();

@@ -16,6 +16,8 @@ const LAYERS: usize = 8;
 /// Rows of one column.
 pub(super) struct Rows<'a, V: Vectors> {
     pub multipliers: &'a [V::Multiplier],
+    /// [`Plan::factors`](super::plan::Plan::factors).
+    pub factors: &'a [u8],
     pub rows: &'a [*mut u8],
     /// Bytes, a multiple of two vectors'.
     pub width: usize,
@@ -23,6 +25,14 @@ pub(super) struct Rows<'a, V: Vectors> {
 
 /// One step on rows. Whoever makes one vouches that the step's rows have so many bytes, and may be written where it writes.
 struct On<'a, V: Vectors, S>(&'a Rows<'a, V>, S);
+
+/// As [`Step::Scale`].
+struct Scale {
+    to: u16,
+    from: u16,
+    factors: u16,
+    count: u16,
+}
 
 /// Butterflies on `R` rows, `L` vectors of each at a time; with `ZERO`, the first twiddle of each layer is 0.
 struct Group<'a, const R: usize, const L: usize, const DIRECTION: u8, const ZERO: bool>(&'a Butterflies);
@@ -38,6 +48,7 @@ impl<V: Vectors> Rows<'_, V> {
     pub(super) unsafe fn take(&self, v: V, step: &Step) {
         match step {
             Step::Combine { .. } => v.run(On(self, step)),
+            &Step::Scale { to, from, factors, count } => v.run(On(self, Scale { to, from, factors, count })),
             Step::Mix(mix) => v.run(On(self, mix)),
             Step::Butterflies(step) => {
                 macro_rules! variant {
@@ -69,7 +80,7 @@ impl<V: Vectors> Kernel<V> for On<'_, V, &Step> {
 
     #[inline(always)]
     fn run(self, v: V) {
-        let Self(&Rows { multipliers, rows, width }, step) = self;
+        let Self(&Rows { multipliers, rows, width, .. }, step) = self;
         let &Step::Combine { to, add, from, factor, count } = step else { return };
         let by = v.factor(&multipliers[usize::from(factor)]);
         for r in 0..usize::from(count) {
@@ -91,12 +102,36 @@ impl<V: Vectors> Kernel<V> for On<'_, V, &Step> {
     }
 }
 
+impl<V: Vectors> Kernel<V> for On<'_, V, Scale> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, v: V) {
+        let Self(&Rows { multipliers, factors, rows, width }, step) = self;
+        for r in 0..usize::from(step.count) {
+            let row = |first: u16| rows[usize::from(first) + r];
+            let (to, from) = (row(step.to), row(step.from));
+            let by = v.factor(&multipliers[usize::from(factors[usize::from(step.factors) + r])]);
+            for at in (0..width).step_by(2 * V::WIDTH) {
+                // The row in the next column, if the step reads rows outside the buffer.
+                v.prefetch(from.wrapping_add(width + at));
+                // SAFETY: the rows go on to here.
+                unsafe {
+                    let (x, y) = (v.load(from.add(at)), v.load(from.add(at + V::WIDTH)));
+                    v.store(to.add(at), v.multiply(by, x));
+                    v.store(to.add(at + V::WIDTH), v.multiply(by, y));
+                }
+            }
+        }
+    }
+}
+
 impl<V: Vectors> Kernel<V> for On<'_, V, &Mix> {
     type Output = ();
 
     #[inline(always)]
     fn run(self, v: V) {
-        let Self(&Rows { multipliers, rows, width }, mix) = self;
+        let Self(&Rows { multipliers, rows, width, .. }, mix) = self;
         let block = usize::from(mix.block);
         let mut by = [v.factor(&multipliers[0]); MOST_BLOCKS];
         for (by, (_, factor)) in by.iter_mut().zip(&mix.inputs) {
@@ -140,7 +175,7 @@ impl<V: Vectors, const R: usize, const L: usize, const DIRECTION: u8, const ZERO
 
     #[inline(always)]
     fn run(self, v: V) {
-        let Self(&Rows { multipliers, rows, width }, Group(step)) = self;
+        let Self(&Rows { multipliers, rows, width, .. }, Group(step)) = self;
         let (from, to, stride) = (usize::from(step.from), usize::from(step.to), usize::from(step.stride));
         let mut by = [v.factor(&multipliers[usize::from(step.twiddles[0])]); R];
         for i in 1..R {

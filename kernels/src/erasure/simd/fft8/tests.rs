@@ -8,7 +8,7 @@ use crate::erasure::{Code, Shape, naive};
 const PERIOD: usize = 37;
 
 /// High rate: one to four rows of parity, whole and cut blocks, one block and several. Low rate. Full, both ways.
-const SHAPES: [(u16, u16); 38] = [
+const SHAPES: [(u16, u16); 42] = [
     (1, 1),
     (2, 2),
     (5, 1),
@@ -47,6 +47,10 @@ const SHAPES: [(u16, u16); 38] = [
     (100, 120),
     (85, 171),
     (171, 85),
+    (129, 127),
+    (130, 100),
+    (161, 95),
+    (255, 1),
 ];
 
 fn shape(k: u16, m: u16) -> Shape {
