@@ -85,17 +85,15 @@ impl<V: Vectors> Run<'_, V> {
         let step = unit.max(LINE);
         let pitch = (BUFFER / rows / step * step).min(widest);
         let work = buffer.0.as_mut_ptr().cast::<u8>();
-        let fixed = |at: u16| (work.wrapping_add(usize::from(at) * pitch), 0);
+        let fixed = |at: u16| work.wrapping_add(usize::from(at) * pitch);
         let place = |place: &Place| match *place {
             Place::Work(at) => fixed(at),
-            Place::Input(at) => (inputs[usize::from(at)], usize::MAX),
-            Place::Output(at) => (outputs[usize::from(at)], usize::MAX),
-            Place::Zero => (ZEROS.0.as_ptr().cast_mut(), 0),
+            Place::Input(at) => inputs[usize::from(at)],
+            Place::Output(at) => outputs[usize::from(at)],
+            Place::Zero => ZEROS.0.as_ptr().cast_mut(),
             Place::Unwanted => fixed(self.plan.work),
         };
-        // The rows, and which of them go on with the columns.
-        let mut rows: Vec<*mut u8> = self.plan.places.iter().map(|at| place(at).0).collect();
-        let moves: Vec<usize> = self.plan.places.iter().map(|at| place(at).1).collect();
+        let mut rows: Vec<*mut u8> = self.plan.places.iter().map(place).collect();
         let (mut start, mut last) = (0, 0);
         while start < len {
             let mut width = pitch.min(len - start);
@@ -108,10 +106,13 @@ impl<V: Vectors> Run<'_, V> {
                     width -= unit;
                 }
             }
-            for (row, moves) in rows.iter_mut().zip(&moves) {
-                *row = row.wrapping_add((start - last) & moves);
+            if start > last {
+                for (row, place) in rows.iter_mut().zip(&self.plan.places) {
+                    let goes_on = matches!(place, Place::Input(_) | Place::Output(_));
+                    *row = row.wrapping_add(if goes_on { start - last } else { 0 });
+                }
+                last = start;
             }
-            last = start;
             let on = Rows { multipliers: self.multipliers, factors: &self.plan.factors, rows: &rows, width };
             for step in &self.plan.steps {
                 // SAFETY: every row has `width` bytes from here on, and the plan writes to none that is only read.

@@ -60,7 +60,8 @@ fn plan(points: &Points, whole: &[[Whole; 2]], transforms: &Transforms) -> Plan 
     let whole = |first: usize, rows: &[bool]| {
         if block == points.block && block > 1 && all_over(rows) { whole.get(first / block) } else { None }
     };
-    let mut plan = Plan::with_capacity(block, 4 * (transforms.inputs.len() + 2) * block);
+    let blocks = transforms.inputs.len() + transforms.outputs.len();
+    let mut plan = Plan::with_capacity(blocks * block, (4 * blocks + 1) * block);
     plan.basis = field.basis();
     // With slopes other than 1, the derivative is this step's of coefficients times the slopes of their bits.
     let slopes = (plan.basis.is_some() && transforms.outputs.iter().any(|output| output.derivative.is_some()))
