@@ -4,12 +4,13 @@
 //! trip, all before anything is timed. Every reconstruction of either side meets a pattern that it has not seen.
 //!
 //! One file a library; [`codec`] is what they have in common, [`side`] is ours, [`loss`] draws patterns, [`recorded`] holds
-//! the peers that are not built here, [`intercept`] the fixed cost of a call.
+//! the peers that are not built here, [`intercept`] the fixed cost of a call, [`limit`] what no encoder can be faster than.
 
 mod codec;
 pub mod intercept;
 #[cfg(feature = "isal")]
 mod isal;
+mod limit;
 mod loss;
 mod raptorq;
 mod recorded;
@@ -120,7 +121,8 @@ fn recorded(peer: &Peer, verb: Option<Verb>, block: &Block) -> Vec<(&'static str
 fn encode(table: &mut Table, (code, k, m): Dimensions, body_bytes: usize) -> Result<(), String> {
     let name = format!("code={code} k={k} m={m} body_bytes={body_bytes}");
     let peers: Vec<&Peer> = wanted(table, Encode::NAME, &name, k + m).filter(|peer| peer.encode.is_some()).collect();
-    if peers.is_empty() {
+    let limited = code == Code::RsFft8 && table.wants(Encode::NAME, &name, limit::NAME);
+    if peers.is_empty() && !limited {
         return Ok(());
     }
     let side = match Side::open(table.backend, code, k, m) {
@@ -149,6 +151,16 @@ fn encode(table: &mut Table, (code, k, m): Dimensions, body_bytes: usize) -> Res
             &timed,
             &mut || watch(|| session.execute()),
             &mut || watch(|| theirs.encode()),
+        )?;
+    }
+    if let Some(butterflies) = limit::butterflies(k, m, chunk_bytes).filter(|_| limited) {
+        table.duel_coded(
+            &case,
+            Coded { bytes: body_bytes, recorded: &[] },
+            limit::NAME,
+            limit::TIMED,
+            &mut || watch(|| session.execute()),
+            &mut || watch(|| limit::run(butterflies)),
         )?;
     }
     Ok(())
