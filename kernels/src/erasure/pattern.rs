@@ -90,11 +90,8 @@ impl Pattern {
         let missing: Vec<usize> = missing.iter().map(|chunk| points.of(*chunk)).collect();
         let (block, domain) = domain(points, &used, &missing);
         // Points that hold 0 in every code word count as received.
-        let zeros = match points.class {
-            Class::HighRate => points.data().end..domain.len() * block,
-            Class::LowRate => points.k..points.block,
-            Class::Full => 0..0,
-        };
+        let zeros = points.zeros();
+        let zeros = zeros.start..zeros.end.min(domain.len() * block);
         let end = domain.last().map_or(0, |first| first + block).next_power_of_two();
         let mut erased = vec![0i32; end];
         for first in &domain {
@@ -208,6 +205,24 @@ impl Transforms {
 /// The number to which the vanishing polynomial of block 0 maps a point (or, being linear, a difference of points).
 fn y(field: &Field, point: usize, block: usize) -> u16 {
     field.vanishing(block.trailing_zeros(), point)
+}
+
+/// About the row products of the way by transforms, before anything is solved.
+pub(crate) fn transform_products(points: &Points, used: &[usize], missing: &[usize]) -> usize {
+    let end = points.data().end.max(points.parity().end);
+    let block = points.block.max(end.div_ceil(MOST_BLOCKS).next_power_of_two());
+    // Chunks ascend, and so do their points but for one step back.
+    let blocks = |chunks: &[usize]| {
+        let mut last = usize::MAX;
+        chunks.iter().fold(0, |count, chunk| {
+            let first = points.of(*chunk) & !(block - 1);
+            count + usize::from(std::mem::replace(&mut last, first) != first)
+        })
+    };
+    let (inputs, outputs) = (blocks(used), blocks(missing));
+    let transform = block / 2 * block.trailing_zeros() as usize;
+    let mixed = if inputs > 1 { inputs * block } else { 0 };
+    inputs * transform + used.len() + outputs * (transform + mixed) + missing.len()
 }
 
 /// Block size and first points of the blocks that hold all that matters.

@@ -78,6 +78,15 @@ impl Points {
         }
     }
 
+    /// The points without a chunk, at which every code word's polynomial is 0.
+    pub(crate) fn zeros(&self) -> Range<usize> {
+        match self.class {
+            Class::HighRate => self.data().end..self.field.order(),
+            Class::LowRate => self.k..self.block,
+            Class::Full => 0..0,
+        }
+    }
+
     /// The point of a chunk below `k + m`.
     pub(crate) fn of(&self, chunk: usize) -> usize {
         match chunk.checked_sub(self.k) {

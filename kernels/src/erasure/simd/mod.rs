@@ -2,12 +2,12 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `fft8`, `fft16` | the additive-FFT codes |
+//! | `fft8`, `fft16` | the codes over GF(2^8) and over GF(2^16) |
 //! | `hash` | BLAKE3 of equally long strings, one a lane |
 //! | `leaves` | leaves, nodes and proofs of the chunk tree in these lanes |
 //! | `matrix` | products of a matrix with rows: for few parity chunks, and few losses |
 //! | `one_pass` | both kernels that commit: code and hash a byte column while it is in cache |
-//! | `vandermonde` | `rs-vandermonde`, by the matrix or by the transforms |
+//! | `vandermonde` | `rs-vandermonde` as one of `fft8` |
 //! | `vectors` | the instruction sets, as vectors of bytes and products with constants |
 
 mod fft16;
@@ -103,7 +103,7 @@ impl<V: Vectors, W: Vectors> Set for On<V, W> {
         match (shape.code, Points::new(shape)) {
             (Code::RsFft8, Some(points)) => Box::new(fft8::Fft8::new(self.0, points)),
             (Code::RsFft16, Some(points)) => Box::new(fft16::Fft16::new(self.1, points)),
-            (Code::RsVandermonde, _) | (_, None) => Box::new(vandermonde::Vandermonde::new(self.0, shape)),
+            (Code::RsVandermonde, _) | (_, None) => Box::new(vandermonde::coder(self.0, shape)),
         }
     }
 }

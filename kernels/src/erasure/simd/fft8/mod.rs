@@ -1,14 +1,17 @@
-//! `rs-fft8` on vectors, by the additive transforms of `cpu/fft.rs` (sources there).
+//! Codes over GF(2^8) on vectors, by the additive transforms of `cpu/fft.rs` (sources there) or by matrices: `rs-fft8`, and
+//! `rs-vandermonde` in its own basis.
 //!
 //! | module | what |
 //! |---|---|
 //! | `plan` | transforms as lists of steps over rows, made once for a shape or for an erasure pattern |
 //! | `columns`, `steps` | a plan at work on columns of bytes; its steps on vectors |
 //! | `few` | encoding with 3 or 4 parity chunks, all in registers |
+//! | `lagrange` | the coefficients of matrices |
 //! | `restore` | the plan of an erasure pattern, or its matrix |
 
 mod columns;
 mod few;
+mod lagrange;
 mod plan;
 mod restore;
 mod steps;
@@ -17,18 +20,32 @@ use std::sync::Arc;
 
 use crate::backend::Error;
 use crate::erasure::coder::{Coder, Erasures, Restore};
-use crate::erasure::pattern::Transforms;
 use crate::erasure::points::{Class, Points};
-use crate::erasure::simd::matrix::Constants;
+use crate::erasure::simd::matrix::{Constants, Matrix};
 use crate::erasure::simd::vectors::Vectors;
 use columns::Columns;
+use lagrange::Lagrange;
 use plan::{Direction, Place, Plan, Whole};
+
+/// How many products of a matrix take the time of how many of transforms, where rows are added and go through memory too:
+/// when encoding, and by the rougher count of a pattern; measured at chunks of 2 to 8 KiB, less something for the time that
+/// many coefficients take in short ones.
+const ENCODING: (usize, usize) = (5, 2);
+const PATTERN: (usize, usize) = (3, 2);
+
+/// Whether so many products of a matrix take no more time than so many of transforms.
+fn is_faster(matrix: usize, transforms: usize, ratio: (usize, usize)) -> bool {
+    ratio.1 * matrix <= ratio.0 * transforms
+}
 
 /// What lives across calls.
 pub(super) struct Fft8<V: Vectors> {
     v: V,
-    pub(super) points: Points,
-    pub(super) constants: Arc<Constants<V>>,
+    points: Points,
+    constants: Arc<Constants<V>>,
+    lagrange: Lagrange,
+    /// Unless transforms are faster.
+    generator: Option<Matrix<V>>,
     encode: Plan,
     /// Of each block of points, inverse and forward.
     whole: Vec<[Whole; 2]>,
@@ -45,17 +62,11 @@ impl<V: Vectors> Fft8<V> {
                 .map(|direction| Whole::new(points.field.basis(), direction, first, points.block))
         };
         let whole = (0..points.field.order()).step_by(points.block).map(whole).collect();
-        Self { v, points, constants: Constants::new(v, product), encode, whole }
-    }
-
-    /// Row products of an encoding.
-    pub(super) fn products(&self) -> usize {
-        self.encode.products()
-    }
-
-    /// The way by transforms of a solved pattern.
-    pub(super) fn by_transforms(&self, transforms: &Transforms) -> Box<dyn Restore + '_> {
-        restore::by_transforms(self, transforms)
+        let (constants, lagrange) = (Constants::new(v, product), Lagrange::new(&points));
+        // Of a Cantor basis so many factors are 0 or 1, or all of it fits the registers, that the matrix wins nowhere.
+        let by_matrix = points.field.basis().is_some() && is_faster(points.k * points.m, encode.products(), ENCODING);
+        let generator = by_matrix.then(|| Matrix::new(&constants, points.k, &lagrange.generator()));
+        Self { v, points, constants, lagrange, generator, encode, whole }
     }
 }
 
@@ -64,6 +75,8 @@ impl<V: Vectors> Coder for Fft8<V> {
         let multipliers = self.constants.multipliers();
         if few::takes::<V>(&self.points, parity.first().map_or(0, |row| row.len())) {
             self.v.run(few::Encode::<V> { multipliers, data, parity });
+        } else if let Some(generator) = &self.generator {
+            generator.multiply(data, parity);
         } else {
             Columns::<V> { plan: &self.encode, multipliers, inputs: data, outputs: parity }.run(self.v);
         }
@@ -78,8 +91,7 @@ impl<V: Vectors> Coder for Fft8<V> {
 /// The plan of a shape's parity.
 fn encode(points: &Points) -> Plan {
     let Points { class, k, m, block, field } = *points;
-    let mut plan = Plan::default();
-    plan.basis = field.basis();
+    let mut plan = Plan { basis: field.basis(), ..Plan::default() };
     let input = |at: usize| if at < k { Place::Input(at as u16) } else { Place::Zero };
     match class {
         Class::HighRate => {

@@ -1,33 +1,24 @@
 //! Reconstruction: the solved pattern of `erasure/pattern.rs` as a plan of steps, or as a matrix while few rows are missing.
 
-use super::Fft8;
 use super::columns::Columns;
 use super::plan::{Mix, Place, Plan, Step, Whole};
+use super::{Fft8, PATTERN, is_faster};
 use crate::erasure::coder::{Erasures, Restore};
 use crate::erasure::field::Field;
-use crate::erasure::pattern::{Pattern, Row, Transforms};
+use crate::erasure::pattern::{Pattern, Row, Transforms, transform_products};
 use crate::erasure::points::Points;
 use crate::erasure::simd::matrix::Matrix;
 use crate::erasure::simd::vectors::Vectors;
 
-/// How many products of a matrix take the time of how many of transforms, which load and store more; measured at chunks
-/// of 2 to 8 KiB, less something for the time that many coefficients take in short ones.
-const MATRIX: (usize, usize) = (3, 2);
-
 /// The way that costs less.
 pub(super) fn solve<'a, V: Vectors>(coder: &'a Fft8<V>, erasures: &Erasures) -> Box<dyn Restore + 'a> {
-    let pattern = Pattern::solve(&coder.points, &erasures.used, &erasures.missing);
-    let transforms = pattern.transforms();
-    if MATRIX.1 * pattern.matrix_products() <= MATRIX.0 * transforms.products() {
-        let coefficients: Vec<u8> = pattern.matrix().into_iter().flatten().map(|factor| factor as u8).collect();
-        return Box::new(ByMatrix(Matrix::new(&coder.constants, erasures.used.len(), &coefficients)));
+    let Erasures { used, missing } = erasures;
+    if is_faster(used.len() * missing.len(), transform_products(&coder.points, used, missing), PATTERN) {
+        let coefficients = coder.lagrange.pattern(used, missing);
+        return Box::new(ByMatrix(Matrix::new(&coder.constants, used.len(), &coefficients)));
     }
-    by_transforms(coder, &transforms)
-}
-
-/// The way by transforms.
-pub(super) fn by_transforms<'a, V: Vectors>(coder: &'a Fft8<V>, transforms: &Transforms) -> Box<dyn Restore + 'a> {
-    Box::new(ByTransforms { coder, plan: plan(&coder.points, &coder.whole, transforms) })
+    let transforms = Pattern::solve(&coder.points, used, missing).transforms();
+    Box::new(ByTransforms { coder, plan: plan(&coder.points, &coder.whole, &transforms) })
 }
 
 struct ByMatrix<V: Vectors>(Matrix<V>);
