@@ -20,6 +20,17 @@ ROWS = [  # backend, kernel, case, words in the peer's name
     ("simd", "bls/verify-batch", "sets=250 messages=1 bad=1 from=points", "one by one"),
     ("simd", "bls/layers", "fp isa=avx2 mul", "blst_fp_mul"),
     ("simd", "bls/layers", "hash to G2 isa=avx2 n=128", "blst_hash_to_g2"),
+    ("simd", "erasure/encode", "code=rs-fft8 k=10 m=4 body_bytes=1048576", "ISA-L"),
+    ("simd", "erasure/encode", "code=rs-fft8 k=32 m=32 body_bytes=1048576", "reed-solomon-simd"),
+    ("simd", "erasure/encode", "code=rs-fft8 k=32 m=32 body_bytes=1048576", "counted limit"),
+    ("simd", "erasure/encode", "code=rs-fft8 k=85 m=171 body_bytes=1048576", "reed-solomon-simd"),
+    ("simd", "erasure/encode", "code=rs-fft8 k=128 m=128 body_bytes=1048576", "reed-solomon-simd"),
+    ("simd", "erasure/encode", "code=rs-fft16 k=667 m=1333 body_bytes=1048576", "reed-solomon-simd"),
+    ("simd", "erasure/encode", "code=rs-vandermonde k=32 m=32 body_bytes=1048576", "simd-accel"),
+    ("simd", "erasure/reconstruct", "code=rs-fft8 k=32 m=32 missing=32 body_bytes=32768", "reed-solomon-simd"),
+    ("simd", "erasure/reconstruct", "code=rs-fft8 k=32 m=32 missing=random body_bytes=1048576", "reed-solomon-simd"),
+    ("simd", "erasure/reconstruct", "code=rs-fft8 k=128 m=128 missing=random body_bytes=1048576", "reed-solomon-simd"),
+    ("simd", "erasure/reconstruct", "code=rs-fft16 k=667 m=1333 missing=667 body_bytes=1048576", "reed-solomon-simd"),
     ("cpu", "secp256k1/recover", "batch=1000", "libsecp256k1"),
 ]
 RUNS = ["local-4", "local-16", "local-250", "opaque-4"]
@@ -29,15 +40,21 @@ def ms(ns):
     return "unknown" if ns is None else f"{ns / 1e6:,.0f} ms"
 
 
+def speeds(row):
+    if "ours_bytes_per_s" in row:
+        return f"{row['ours_bytes_per_s'] / 1e9:,.2f} / {row['peer_bytes_per_s'] / 1e9:,.2f} GB/s"
+    return f"{row['ours_ns'] / 1e3:,.1f} / {row['peer_ns'] / 1e3:,.1f} µs"
+
+
 def versus(folder):
     rows = [json.loads(line) for line in (folder / "versus.jsonl").read_text().splitlines()]
-    lines = ["| kernel, backend | case | against | ours / peer, an item | ratio [p10, p90] |", "| --- | --- | --- | --: | --: |"]
+    lines = ["| kernel, backend | case | against | ours / peer, an item or data bytes | ratio [p10, p90] |", "| --- | --- | --- | --: | --: |"]
     for backend, kernel, case, words in ROWS:
         if not any(row["backend"] == backend for row in rows):
             continue
         for row in rows:
             if (row["backend"], row["kernel"]) == (backend, kernel) and row["case"].startswith(case) and words in row["peer"]:
-                times = f"{row['ours_ns'] / 1e3:,.1f} / {row['peer_ns'] / 1e3:,.1f} µs"
+                times = speeds(row)
                 ratio = f"{row['ratio']:.2f}x [{row['ratio_p10']:.2f}, {row['ratio_p90']:.2f}]"
                 lines.append(f"| `{kernel}`, {backend} | {row['case']} | {row['peer']} | {times} | {ratio} |")
                 break
