@@ -28,7 +28,9 @@ pub(super) fn find(run: &Collected, facts: &Facts, summary: &Summary) -> Option<
             *shares.entry(row.kernel.clone()).or_default() += time / cpu_ns;
         }
     }
-    let top = shares.iter().max_by(|a, b| a.1.total_cmp(b.1)).map(|(kernel, share)| (kernel.clone(), *share));
+    // Where calls wait for a core their time is more than the CPU's: then it shows their proportion, and an upper bound.
+    let all = shares.values().sum::<f64>().max(1.0);
+    let top = shares.iter().max_by(|a, b| a.1.total_cmp(b.1)).map(|(kernel, share)| (kernel.clone(), *share / all));
     let dominant = top.filter(|(_, share)| *share >= DOMINANT);
 
     let transactions = &summary.transactions;
@@ -39,16 +41,13 @@ pub(super) fn find(run: &Collected, facts: &Facts, summary: &Summary) -> Option<
     let percent = |share: f64| (100.0 * share).round();
 
     let (verdict, kernel, phase_name) = match (&dominant, phase) {
-        (Some((kernel, share)), _) if full || behind => {
-            let state = match (full, behind) {
-                (true, true) => "the CPU is full and the chain does not keep up",
-                (true, false) => "the CPU is full",
-                _ => "the chain does not keep up",
-            };
+        // Of a CPU with room no kernel is the limit, whatever its share.
+        (Some((kernel, share)), _) if full => {
+            let state = if behind { "the CPU is full and the chain does not keep up" } else { "the CPU is full" };
             let verdict = format!(
-                "{} is the limit: {state}, and {kernel} takes {}% of the validators' CPU time.",
+                "{} is the limit: {state}, and {kernel} takes up to {}% of the validators' CPU time.",
                 capitalised(plain_name(kernel)),
-                percent(share.min(1.0)),
+                percent(*share),
             );
             (verdict, Some(kernel.clone()), None)
         }

@@ -385,6 +385,28 @@ fn a_full_cpu_names_the_kernel_that_fills_it() {
 }
 
 #[test]
+fn a_chain_behind_on_a_cpu_with_room_names_a_phase_and_no_kernel() {
+    let summary = changed(|_, events| {
+        for event in events.iter_mut() {
+            match &mut event.payload {
+                // Calls that wait for a core last longer than the CPU time of all validators.
+                Payload::Kernel { kernel, total_ns, .. } if kernel == "secp256k1/recover" => *total_ns *= 40,
+                Payload::Transactions(counts) => {
+                    counts.unfinished += counts.finalized / 2;
+                    counts.finalized -= counts.finalized / 2;
+                }
+                _ => {}
+            }
+        }
+    });
+    let verdict = summary.bottleneck.unwrap().verdict;
+    assert!(
+        verdict.starts_with("The chain does not keep up, though the CPU has room; a block's longest phase"),
+        "{verdict}"
+    );
+}
+
+#[test]
 fn a_report_never_hides_an_edited_bundle_and_check_tells() {
     let target = tempfile::tempdir().unwrap();
     let bundle = bundle(target.path());
