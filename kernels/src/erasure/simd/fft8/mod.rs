@@ -63,7 +63,7 @@ impl<V: Vectors> Fft8<V> {
         };
         let whole = (0..points.field.order()).step_by(points.block).map(whole).collect();
         let (constants, lagrange) = (Constants::new(v, product), Lagrange::new(&points));
-        // Of a Cantor basis so many factors are 0 or 1, or all of it fits the registers, that the matrix wins nowhere.
+        // A Cantor basis has more factors that are 0 or 1, and for few parity chunks code in registers.
         let by_matrix = points.field.basis().is_some() && is_faster(points.k * points.m, encode.products(), ENCODING);
         let generator = by_matrix.then(|| Matrix::new(&constants, points.k, &lagrange.generator()));
         Self { v, points, constants, lagrange, generator, encode, whole }
