@@ -10,6 +10,9 @@
 
 use std::cmp::Ordering;
 
+use dashu_int::{IBig, UBig};
+
+use super::fixed;
 use super::integer::Int;
 use super::lehmer::partial_gcd;
 
@@ -67,8 +70,24 @@ impl Group {
         reduce(Form { a: form.a.clone(), b: -form.b.clone(), c: form.c.clone() })
     }
 
-    /// NUDUPL: the square of a class. The case `f1 = f2` of [`Group::compose`], where half of the lattice is known.
+    /// The square of a class.
     pub fn square(&self, form: &Form) -> Form {
+        self.square_times(form, 1)
+    }
+
+    /// A class squared `count` times, in integers of fixed capacity where the discriminant fits them. `form` is reduced.
+    pub fn square_times(&self, form: &Form, count: u64) -> Form {
+        match (fixed::Squarer::new(self.discriminant.bits()), form.to_fixed()) {
+            (Some(mut squarer), Some(mut fixed)) => {
+                (0..count).for_each(|_| squarer.square(&mut fixed));
+                Form::from_fixed(&fixed)
+            }
+            _ => (0..count).fold(form.clone(), |form, _| self.square_long(&form)),
+        }
+    }
+
+    /// NUDUPL of any size. The case `f1 = f2` of [`Group::compose`], where half of the lattice is known.
+    fn square_long(&self, form: &Form) -> Form {
         let Form { a, b, c } = form;
         // v b = s modulo a. s divides the discriminant, so it is 1 when that is prime.
         let (s, v, _) = b.gcd_ext(a);
@@ -128,6 +147,11 @@ impl Group {
         reduce(product)
     }
 
+    /// Squares `count` times; the identity is its own square.
+    fn square_unless_one(&self, form: Form, count: u64) -> Form {
+        if form.a.is_one() || count == 0 { form } else { self.square_times(&form, count) }
+    }
+
     /// `form` to the power `exponent`, which is not negative.
     #[cfg(test)]
     pub fn power(&self, form: &Form, exponent: &Int) -> Form {
@@ -150,21 +174,37 @@ impl Group {
             }
         }
         let mut power = self.identity();
+        let mut squarings = 0;
         for index in (0..digits.len().max(small.bits())).rev() {
-            if !power.a.is_one() {
-                power = self.square(&power);
-            }
+            squarings += 1;
             let digit = digits.get(index).copied().unwrap_or(0);
             if digit != 0 {
                 let Form { a, b, c } = odd_powers[usize::from(digit.unsigned_abs()) / 2].clone();
                 // An unreduced sign at |b| = a or a = c is no harm: the product is reduced.
+                power = self.square_unless_one(power, std::mem::take(&mut squarings));
                 power = self.compose(&power, &Form { a, b: if digit < 0 { -b } else { b }, c });
             }
             if small.bit(index) {
+                power = self.square_unless_one(power, std::mem::take(&mut squarings));
                 power = self.compose(&power, second);
             }
         }
-        power
+        self.square_unless_one(power, squarings)
+    }
+}
+
+impl Form {
+    /// The same in integers of fixed capacity, if it fits.
+    fn to_fixed(&self) -> Option<fixed::Form> {
+        let magnitude = |x: &Int| fixed::Nat::from_limbs(x.0.as_sign_words().1);
+        let (a, b, c) = (magnitude(&self.a)?, magnitude(&self.b)?, magnitude(&self.c)?);
+        Some(fixed::Form { a, b, negative: self.b.is_negative(), c })
+    }
+
+    fn from_fixed(form: &fixed::Form) -> Self {
+        let int = |x: &fixed::Nat| Int(IBig::from(UBig::from_words(x.limbs())));
+        let b = int(&form.b);
+        Self { a: int(&form.a), b: if form.negative { -b } else { b }, c: int(&form.c) }
     }
 }
 

@@ -166,3 +166,26 @@ fn exponents_at_the_edges_of_a_window_are_exact() {
         assert_eq!(pair(&group.power(&base, &Int::from(exponent))), want, "{exponent}");
     }
 }
+
+#[test]
+fn squares_in_fixed_and_in_long_integers_agree() {
+    for (bits, seed, steps) in [(256, 1, 300), (264, 2, 300), (1024, 3, 200), (2048, 4, 100)] {
+        let (group, _) = group_of(bits, seed);
+        let mut form = element(&group, &[0xa5; 40]);
+        let start = form.clone();
+        for _ in 0..steps {
+            let next = group.square(&form);
+            assert_eq!(next, group.square_long(&form), "{bits} bits");
+            form = next;
+        }
+        assert_eq!(group.square_times(&start, steps), form);
+    }
+}
+
+#[test]
+fn a_discriminant_too_long_for_fixed_integers_is_squared_in_long_ones() {
+    let (group, d) = group_of(2056, 5);
+    assert!(fixed::Squarer::new(group.discriminant.bits()).is_none());
+    let form = element(&group, &[0xa5; 4]);
+    assert_eq!(pair(&group.square(&form)), naive::compose(&pair(&form), &pair(&form), &d));
+}

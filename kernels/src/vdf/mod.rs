@@ -24,6 +24,7 @@ mod challenge;
 mod cpu;
 mod discriminant;
 mod evaluate;
+mod fixed;
 mod form;
 mod integer;
 mod lehmer;

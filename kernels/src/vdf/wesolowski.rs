@@ -82,9 +82,7 @@ pub(super) fn square_times(group: &Group, form: Form, count: u64, progress: &Pro
     let mut left = count;
     while left > 0 {
         let run = left.min(STRIDE);
-        for _ in 0..run {
-            form = group.square(&form);
-        }
+        form = group.square_times(&form, run);
         left -= run;
         progress.add(run)?;
     }
