@@ -2,7 +2,7 @@
 //!
 //! Composition is NUCOMP and squaring NUDUPL: a partial Euclid on the composition's own lattice keeps every number near
 //! the size of the discriminant's root and leaves an almost reduced form, where Gauss' composition (the oracle in
-//! `naive.rs`) makes numbers twice as long and then reduces them.
+//! `naive.rs`) makes numbers twice as long and then reduces them. Chains of squarings run in `fixed/` where they fit it.
 //!
 //! Sources: Cohen, *A Course in Computational Algebraic Number Theory*, algorithms 5.4.2 (reduction), 5.4.7
 //! (composition), 5.4.8 and 5.4.9 (NUDUPL, NUCOMP); Jacobson and van der Poorten, "Computational aspects of NUCOMP",

@@ -16,7 +16,7 @@ pub const TIMED: &str =
 /// forward one to parity, on the first points, where the first constant of each layer is 0.
 fn instructions(k: usize, m: usize) -> Option<usize> {
     if (k, m) == (10, 4) {
-        // Two inverse transforms of 4 points, one with half of them 0, their sums, and a forward one.
+        // About: two inverse transforms of 4 points, one with half of them 0, their sums, and a forward one have 103.
         return Some(100);
     }
     let butterflies = k / 2 * k.checked_ilog2()? as usize;
