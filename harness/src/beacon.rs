@@ -67,7 +67,7 @@ pub struct DelayFunction {
 impl DelayFunction {
     /// Bytes of an output and its proof.
     pub fn proof_bytes(&self) -> usize {
-        4 * ((self.discriminant_bits as usize + 16) / 16)
+        self.scheme.proof_bytes(self.discriminant_bits)
     }
 
     /// Output and proof for a seed. Takes as long as the iterations say; runs on the caller's thread.
@@ -123,10 +123,8 @@ impl BeaconConfig {
         if self.own.0 >= self.validators {
             return Err(format!("validator {} of {}", self.own, self.validators));
         }
-        let DelayFunction { discriminant_bits: bits, iterations, .. } = self.delay;
-        if !(256..=4096).contains(&bits) || bits % 8 != 0 {
-            return Err(format!("{bits} discriminant bits: a multiple of 8 from 256 to 4096 is allowed"));
-        }
+        let DelayFunction { scheme, discriminant_bits, iterations } = self.delay;
+        scheme.check_bits(discriminant_bits).map_err(|defect| defect.to_string())?;
         if iterations == 0 {
             return Err("the delay function needs at least one iteration".into());
         }
@@ -678,6 +676,9 @@ mod tests {
         assert_eq!(DELAY.evaluate(&seed, &cancelled), Err(Error::Cancelled));
         let harmony = DelayFunction { discriminant_bits: 2048, ..DELAY };
         assert_eq!(harmony.proof_bytes(), 516);
+        let chia = DelayFunction { scheme: Scheme::Chia264, ..DELAY };
+        let proof = chia.evaluate(&seed, &Control::default()).unwrap();
+        assert_eq!((proof.len(), chia.verify(&seed, &proof)), (chia.proof_bytes(), Ok(())));
     }
 
     #[test]
@@ -692,6 +693,7 @@ mod tests {
             BeaconConfig { delay: delay(255, 300), ..good },
             BeaconConfig { delay: delay(8192, 300), ..good },
             BeaconConfig { delay: delay(256, 0), ..good },
+            BeaconConfig { delay: DelayFunction { scheme: Scheme::Chia264, ..delay(2048, 300) }, ..good },
         ] {
             assert!(Beacon::new(bad).is_err(), "{bad:?}");
         }

@@ -223,7 +223,7 @@ pub enum Arrivals {
 pub struct Beacon {
     /// Blocks of one window (N), whose first floor(2N / 3) + 1 give the delay function's seed; 0 runs no delay function.
     pub blocks: u64,
-    /// Challenge of the delay function's proof: `"bound-264"` or `"harmony-128"`.
+    /// Rules and format of the delay function: `"bound-264"`, `"harmony-128"` or `"chia-264"`.
     #[schemars(with = "String")]
     pub scheme: Scheme,
     /// Bits of the class group's discriminant.

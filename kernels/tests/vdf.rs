@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use rayon::prelude::*;
-use shardmark_kernels::backend::{Control, Error, Kernel, carries_invalid};
+use shardmark_kernels::backend::{BackendId, Control, Error, Kernel, Options, carries_invalid};
 use shardmark_kernels::conformance::conformance;
 use shardmark_kernels::vdf::{
     self, Discriminant, DiscriminantDefect, DiscriminantParams, DiscriminantValue, Evaluate, EvaluateParams,
-    FormDefect, Part, Refusal, Scheme, Verify, VerifyParams,
+    FormDefect, Part, Refusal, RsaSquare, RsaSquareInput, RsaSquareParams, Scheme, Verify, VerifyParams,
 };
 
 struct Row {
@@ -151,7 +151,7 @@ fn hostile_encodings_are_refused_for_their_reason() {
 /// A 256-bit proof that is not the identity.
 fn small_proof(scheme: Scheme) -> (DiscriminantValue, Vec<u8>) {
     let proof = vdf::evaluate(scheme, 256, &[3; 32], 400, &Control::default()).unwrap();
-    (DiscriminantValue::from_seed(256, &[3; 32]).unwrap(), proof)
+    (scheme.discriminant(256, &[3; 32]).unwrap(), proof)
 }
 
 static SMALL_PROOF: LazyLock<(DiscriminantValue, Vec<u8>)> = LazyLock::new(|| small_proof(Scheme::Bound264));
@@ -159,7 +159,13 @@ static SMALL_PROOF: LazyLock<(DiscriminantValue, Vec<u8>)> = LazyLock::new(|| sm
 #[test]
 fn an_inverted_output_or_proof_is_refused() {
     // Negating b inverts a class: well-made forms that a verifier must still tell apart.
-    for scheme in Scheme::ALL {
+    let (discriminant, proof) = small_proof(Scheme::Chia264);
+    for signs in [[0, 1], [1, 0], [1, 1]] {
+        let mut bytes = proof.clone();
+        (bytes[0], bytes[100]) = (bytes[0] ^ signs[0], bytes[100] ^ signs[1]);
+        assert_eq!(vdf::verify_with(Scheme::Chia264, &discriminant, 400, &bytes), Err(Refusal::WrongProof));
+    }
+    for scheme in [Scheme::Harmony128, Scheme::Bound264] {
         let (discriminant, proof) = small_proof(scheme);
         let mut both = proof.clone();
         for middle in [17..34, 51..68] {
@@ -178,12 +184,41 @@ fn an_inverted_output_or_proof_is_refused() {
 
 #[test]
 fn every_flipped_bit_of_a_proof_is_refused() {
-    let (discriminant, proof) = &*SMALL_PROOF;
-    (0..8 * proof.len()).into_par_iter().for_each(|bit| {
-        let mut bytes = proof.clone();
-        bytes[bit / 8] ^= 1 << (bit % 8);
-        assert!(vdf::verify_with(Scheme::Bound264, discriminant, 400, &bytes).is_err(), "bit {bit}");
-    });
+    for (scheme, (discriminant, proof)) in
+        [(Scheme::Bound264, &*SMALL_PROOF), (Scheme::Chia264, &small_proof(Scheme::Chia264))]
+    {
+        (0..8 * proof.len()).into_par_iter().for_each(|bit| {
+            let mut bytes = proof.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(vdf::verify_with(scheme, discriminant, 400, &bytes).is_err(), "{scheme} bit {bit}");
+        });
+    }
+}
+
+#[test]
+fn chias_sizes_end_at_1024_bits_and_its_lengths_are_checked_before_the_discriminant_is_sought() {
+    let too_long = Err(Refusal::Discriminant(DiscriminantDefect::Bits(1032)));
+    assert_eq!(vdf::verify(Scheme::Chia264, 1032, &[1; 32], 400, &[0; 200]), too_long);
+    assert!(DiscriminantValue::from_challenge(1032, &[1]).is_err());
+    assert_eq!(DiscriminantValue::from_challenge(256, &[]), Err(DiscriminantDefect::NoneForSeed));
+    let long = DiscriminantValue::from_seed(2048, &[1; 32]).unwrap();
+    assert!(vdf::verify_with(Scheme::Chia264, &long, 400, &[0; 200]).is_err());
+    for (got, want) in [(0, 200), (199, 200), (201, 200), (200 + 140, 200), (200 + 141 * 64, 200 + 141 * 63)] {
+        let refusal = Err(Refusal::Length { got, want });
+        assert_eq!(vdf::verify(Scheme::Chia264, 1024, &[1; 32], 400, &vec![8; got]), refusal);
+    }
+    // A length that is allowed, and no form in it.
+    let (discriminant, _) = small_proof(Scheme::Chia264);
+    let defect = Refusal::Form { part: Part::Output, defect: FormDefect::NotCanonical };
+    for fill in [0, 1, 4, 8, 0xff] {
+        let bytes = vec![fill; 200 + 141 * 3];
+        assert_eq!(vdf::verify_with(Scheme::Chia264, &discriminant, 400, &bytes), Err(defect));
+    }
+    let (discriminant, proof) = small_proof(Scheme::Bound264);
+    let wrong = Err(Refusal::Length { got: 0, want: 34 });
+    assert_eq!(vdf::verify_from(Scheme::Bound264, &discriminant, &[], 400, &proof), wrong);
+    let two = [&[0; 16][..], &[2], &[0; 16], &[1]].concat();
+    assert_eq!(vdf::verify_from(Scheme::Bound264, &discriminant, &two, 400, &proof), Ok(()));
 }
 
 proptest! {
@@ -273,6 +308,7 @@ fn evaluation_conforms() {
         shape(Scheme::Harmony128, 256, 777, 3),
         shape(Scheme::Bound264, 264, 1000, 2),
         shape(Scheme::Bound264, 1024, 300, 1),
+        shape(Scheme::Chia264, 256, 500, 2),
     ];
     conformance::<Evaluate>(&shapes, &[1, 2]);
 }
@@ -291,6 +327,7 @@ fn verification_conforms() {
         shape(Scheme::Bound264, 256, 500, 3, true),
         shape(Scheme::Harmony128, 512, 200, 2, true),
         shape(Scheme::Harmony128, 256, 1, 1, false),
+        shape(Scheme::Chia264, 256, 500, 2, true),
     ];
     // Seeds that plant an invalid item in one of the suite's two iterations, and one that does not.
     let plants = |seed: &u64| carries_invalid(*seed, 0) || carries_invalid(*seed, 1);
@@ -302,8 +339,80 @@ fn verification_conforms() {
 
 #[test]
 fn discriminants_conform() {
-    let shape = |discriminant_bits, seeds| DiscriminantParams { discriminant_bits, seeds };
-    conformance::<Discriminant>(&[shape(256, 4), shape(264, 1), shape(1024, 1), shape(2048, 1)], &[1]);
+    let shape = |scheme, discriminant_bits, seeds| DiscriminantParams { scheme, discriminant_bits, seeds };
+    let harmony = [(256, 4), (264, 1), (1024, 1), (2048, 1)].map(|(bits, seeds)| shape(Scheme::Bound264, bits, seeds));
+    let chia = [(256, 4), (264, 1), (1024, 1)].map(|(bits, seeds)| shape(Scheme::Chia264, bits, seeds));
+    conformance::<Discriminant>(&[harmony.to_vec(), chia.to_vec()].concat(), &[1]);
+}
+
+#[test]
+fn squarings_modulo_rsa_numbers_conform() {
+    let shape = |modulus_bits, iterations, instances| RsaSquareParams { modulus_bits, iterations, instances };
+    conformance::<RsaSquare>(
+        &[shape(1024, 1, 1), shape(1024, 1500, 9), shape(2048, 300, 6), shape(2048, 77, 23)],
+        &[1],
+    );
+}
+
+#[test]
+fn published_time_locks_are_opened() {
+    let text = include_str!("../vectors/vdf/rsa2048_timelock_generated.json");
+    let rows: serde_json::Value = serde_json::from_str(text).unwrap();
+    let params = RsaSquareParams { modulus_bits: 2048, iterations: 1, instances: 1 };
+    let setup = RsaSquare::setup(&params, 0);
+    let bytes = |digits: &str| {
+        let digits = format!("{digits:0>512}");
+        hex::decode(digits).unwrap()
+    };
+    for id in [BackendId::Cpu, BackendId::Simd] {
+        let Ok(backend) = RsaSquare::open(id, &Options::default()) else { continue };
+        let prepared = backend.prepare(&setup).unwrap();
+        for row in rows["vectors"].as_array().unwrap() {
+            let iterations = row["T"].as_u64().unwrap();
+            if iterations > 10_000 {
+                continue;
+            }
+            let values = vec![bytes(row["x"].as_str().unwrap()); 3];
+            let got = prepared.compute(&RsaSquareInput { values, iterations }, &Control::default()).unwrap();
+            // The rows have y, results the smaller of y and N - y.
+            let y = bytes(row["y"].as_str().unwrap());
+            let borrow = |a: &[u8], b: &[u8]| {
+                let mut carry = 0i16;
+                let mut out = vec![0; a.len()];
+                for index in (0..a.len()).rev() {
+                    let digit = i16::from(a[index]) - i16::from(b[index]) - carry;
+                    (out[index], carry) = (digit.rem_euclid(256) as u8, i16::from(digit < 0));
+                }
+                out
+            };
+            let want = y.clone().min(borrow(&setup.modulus, &y));
+            assert_eq!(got, vec![want; 3], "{id}, T = {iterations}");
+        }
+    }
+}
+
+#[test]
+fn values_that_are_no_canonical_units_are_refused() {
+    let params = RsaSquareParams { modulus_bits: 1024, iterations: 1, instances: 1 };
+    let setup = RsaSquare::setup(&params, 0);
+    let backend = RsaSquare::open(BackendId::Cpu, &Options::default()).unwrap();
+    let prepared = backend.prepare(&setup).unwrap();
+    let refusal = |value: Vec<u8>| {
+        let input = RsaSquareInput { values: vec![[vec![0; 127], vec![2]].concat(), value], iterations: 1 };
+        prepared.load(&input).err().map(|error| error.to_string())
+    };
+    assert_eq!(refusal([vec![0; 127], vec![2]].concat()), None);
+    // -2, 0, the modulus, all ones, another length.
+    let mut minus_two = setup.modulus.clone();
+    minus_two[127] -= 2;
+    assert!(refusal(minus_two).unwrap().contains("smaller of the two"));
+    assert!(refusal(vec![0; 128]).unwrap().contains("shares a factor"));
+    assert!(refusal(setup.modulus.clone()).unwrap().contains("smaller of the two"));
+    assert!(refusal(vec![0xff; 128]).is_some());
+    assert!(refusal(vec![1; 127]).unwrap().contains("127 bytes"));
+    for (modulus_bits, iterations, instances) in [(512, 1, 1), (2048, 0, 1), (2048, 1, 0), (2048, 1, usize::MAX)] {
+        assert!(RsaSquare::validate(&RsaSquareParams { modulus_bits, iterations, instances }).is_err());
+    }
 }
 
 #[test]

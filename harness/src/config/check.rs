@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use shardmark_kernels::vdf::Scheme;
+
 use super::{Config, Faults, Launcher, PropagationMode, SCHEMA, Span};
 
 /// The ledger's own header inside an opaque payload.
@@ -204,10 +206,12 @@ impl Config {
             return Ok(());
         }
         refuse!(beacon.blocks > 1_000_000, "beacon.blocks is {}, expected at most 1000000", beacon.blocks);
+        let longest = if beacon.scheme == Scheme::Chia264 { 1024 } else { 2048 };
         refuse!(
-            !(256..=2048).contains(&beacon.discriminant_bits) || !beacon.discriminant_bits.is_multiple_of(8),
-            "beacon.discriminant_bits is {}, expected a multiple of 8 from 256 to 2048",
-            beacon.discriminant_bits
+            !(256..=longest).contains(&beacon.discriminant_bits) || !beacon.discriminant_bits.is_multiple_of(8),
+            "beacon.discriminant_bits is {}, expected a multiple of 8 from 256 to {longest} for {}",
+            beacon.discriminant_bits,
+            beacon.scheme
         );
         refuse!(
             beacon.iterations == 0 || beacon.iterations > 1 << 40,
@@ -354,6 +358,9 @@ mod tests {
             refused(&["beacon.blocks=6", setting]);
             accepted(&[setting]);
         }
+        let chia = "beacon.scheme=\"chia-264\"";
+        assert!(refused(&["beacon.blocks=6", chia]).contains("256 to 1024"));
+        accepted(&["beacon.blocks=6", chia, "beacon.discriminant_bits=1024"]);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! same in harmony-one/vdf): SHA-256(seed, counter as 2 big-endian bytes) for counters 0, 1, ... gives `bits / 8 + 2` bytes;
 //! the first `bits / 8` are a number whose top bit is set; it is brought to a residue modulo 8·3·5·7·11·13, chosen by the
 //! last two bytes among those that are 7 modulo 8 and share no factor with the modulus; the next prime in that
-//! progression is `|D|`. Chia's own rule (HashPrime) is another: a discriminant of one is never one of the other.
+//! progression is `|D|`. Chia's own rule today (HashPrime, `chia.rs`) is another: a discriminant of one is never one of
+//! the other.
 
 use std::sync::LazyLock;
 
@@ -12,7 +13,8 @@ use sha2::{Digest, Sha256};
 
 use super::form::Group;
 use super::integer::Int;
-use super::{DiscriminantDefect, prime};
+use super::modular::Engine;
+use super::{DiscriminantDefect, chia, prime};
 
 const MODULUS: u32 = 8 * 3 * 5 * 7 * 11 * 13;
 
@@ -58,16 +60,41 @@ impl DiscriminantValue {
         Ok(Self { bits, magnitude })
     }
 
-    /// Derives the discriminant of a seed. A composite comes out with a chance below 2^-127 (256 bits) or 2^-229 (2048
+    /// Derives the discriminant of a seed by Harmony's and POA's rule. A composite comes out with a chance below 2^-127 (256 bits) or 2^-229 (2048
     /// bits) for a seed that was not chosen by trying.
     ///
     /// # Errors
     ///
     /// A size that is not allowed, or a seed whose progression leaves the size (a chance below 2^-200).
     pub fn from_seed(bits: u32, seed: &[u8; 32]) -> Result<Self, DiscriminantDefect> {
+        Self::from_seed_on(Engine::SCALAR, bits, seed)
+    }
+
+    pub(super) fn from_seed_on(engine: Engine, bits: u32, seed: &[u8; 32]) -> Result<Self, DiscriminantDefect> {
         check_bits(bits)?;
-        let magnitude = search(bits as usize, seed).ok_or(DiscriminantDefect::NoneForSeed)?;
+        let magnitude = search(engine, bits as usize, seed).ok_or(DiscriminantDefect::NoneForSeed)?;
         Ok(Self { bits, magnitude })
+    }
+
+    /// Derives the discriminant of a challenge by Chia's rule, HashPrime; a composite comes out as rarely. Challenges that
+    /// differ by a small number, read as big-endian integers, can have the same discriminant.
+    ///
+    /// # Errors
+    ///
+    /// A size that is not allowed or above 1024 bits, or an empty challenge.
+    pub fn from_challenge(bits: u32, challenge: &[u8]) -> Result<Self, DiscriminantDefect> {
+        Self::from_challenge_on(Engine::SCALAR, bits, challenge)
+    }
+
+    pub(super) fn from_challenge_on(engine: Engine, bits: u32, challenge: &[u8]) -> Result<Self, DiscriminantDefect> {
+        check_bits(bits)?;
+        if bits > chia::MAX_BITS {
+            return Err(DiscriminantDefect::Bits(bits));
+        }
+        if challenge.is_empty() {
+            return Err(DiscriminantDefect::NoneForSeed);
+        }
+        Ok(Self { bits, magnitude: chia::discriminant(engine, bits, challenge) })
     }
 
     /// Length of the magnitude in bits.
@@ -94,7 +121,7 @@ pub(super) fn check_bits(bits: u32) -> Result<(), DiscriminantDefect> {
     if allowed { Ok(()) } else { Err(DiscriminantDefect::Bits(bits)) }
 }
 
-fn search(bits: usize, seed: &[u8]) -> Option<Int> {
+fn search(engine: Engine, bits: usize, seed: &[u8]) -> Option<Int> {
     let bytes = expand(seed, bits / 8 + 2);
     let (number, selector) = bytes.split_at(bits / 8);
     let residue = RESIDUES[selector.iter().fold(0, |n, &byte| n << 8 | usize::from(byte)) % RESIDUES.len()];
@@ -105,7 +132,7 @@ fn search(bits: usize, seed: &[u8]) -> Option<Int> {
     if start < top {
         return None;
     }
-    prime::first_prime_in_progression(&start, MODULUS, &top.double())
+    prime::first_prime_in_progression(engine, &start, MODULUS, &top.double())
 }
 
 /// SHA-256(seed, counter) for as many 2-byte counters as `len` needs; `len` is far below 2 MiB.
@@ -131,7 +158,7 @@ mod tests {
                     430813476786932415236145329422682958682310811828192140542200803233457504073426238843426178\
                     098794592117225058677336074005099949757067786815439982423354682038602405861714139714858603\
                     829016409314686266660248501773529803183";
-        let found = search(1024, b"\xaa").unwrap();
+        let found = search(Engine::SCALAR, 1024, b"\xaa").unwrap();
         assert_eq!(found.0.to_string(), want);
     }
 
@@ -161,7 +188,7 @@ mod tests {
         // (2^127 - 1) times a prime, 7 modulo 8 and of exactly 256 bits: no small factor betrays it.
         let mersenne = Int::power_of_two(127) - Int::from(1);
         let start = Int::power_of_two(128) + Int::power_of_two(127) + Int::from(1);
-        let other = prime::first_prime_in_progression(&start, 8, &Int::power_of_two(129)).unwrap();
+        let other = prime::first_prime_in_progression(Engine::SCALAR, &start, 8, &Int::power_of_two(129)).unwrap();
         let product = mersenne * &other;
         assert_eq!((product.bits(), product.rem_u64(8)), (256, 7));
         let bytes = product.to_be_bytes(32).unwrap();

@@ -5,7 +5,7 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{DiscriminantValue, Scheme, cpu, discriminant, invalid, naive};
+use super::{Scheme, backends, invalid, naive};
 use crate::backend::{Backend, BackendId, Error, Kernel, Mismatch, Options, Unavailable, Work, generator};
 
 /// The kernel `vdf/evaluate`.
@@ -16,12 +16,12 @@ pub struct Evaluate;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateParams {
-    /// The challenge's rule.
+    /// The rules and the format.
     #[serde(default)]
     pub scheme: Scheme,
-    /// A multiple of 8 from 256 to 4096; Harmony's is 2048.
+    /// A multiple of 8 from 256 to 4096; Harmony's is 2048, Chia's 1024 and at most that.
     pub discriminant_bits: u32,
-    /// Squarings per instance, at least 1. Below the challenge's bits (128, 264) the proof is the identity.
+    /// Squarings per instance, at least 1. Below the challenge's bits (128 or 264) the proof is the identity.
     pub iterations: u64,
     /// Independent instances in one input, at least 1.
     pub instances: usize,
@@ -30,7 +30,7 @@ pub struct EvaluateParams {
 /// What all inputs of one run share.
 #[derive(Clone, Debug)]
 pub struct EvaluateSetup {
-    /// The challenge's rule.
+    /// The rules and the format.
     pub scheme: Scheme,
     /// Bits of every discriminant.
     pub discriminant_bits: u32,
@@ -54,7 +54,7 @@ impl Kernel for Evaluate {
     type Output = Vec<Vec<u8>>;
 
     fn validate(params: &EvaluateParams) -> Result<(), Error> {
-        check_shape(params.discriminant_bits, params.iterations, params.instances, "instances")
+        check_shape(params.scheme, params.discriminant_bits, params.iterations, params.instances, "instances")
     }
 
     fn setup(params: &EvaluateParams, _seed: u64) -> EvaluateSetup {
@@ -76,7 +76,8 @@ impl Kernel for Evaluate {
             return mismatch(output.len().min(input.seeds.len()), format!("{} outputs", output.len()), "one per seed");
         }
         for (item, (seed, bytes)) in input.seeds.iter().zip(output).enumerate() {
-            let verdict = DiscriminantValue::from_seed(setup.discriminant_bits, seed)
+            let verdict = (setup.scheme)
+                .discriminant(setup.discriminant_bits, seed)
                 .map_err(Into::into)
                 .and_then(|d| naive::verify(setup.scheme, &d, input.iterations, bytes));
             if let Err(refusal) = verdict {
@@ -89,15 +90,12 @@ impl Kernel for Evaluate {
     /// Items are squarings; bytes are the encoded results.
     fn work(params: &EvaluateParams) -> Work {
         let instances = params.instances as u64;
-        let bytes = super::wire::proof_bytes(params.discriminant_bits) as u64;
+        let bytes = super::wire::proof_bytes(params.scheme, params.discriminant_bits) as u64;
         Work { items: params.iterations.saturating_mul(instances), bytes: bytes.saturating_mul(instances) }
     }
 
     fn open(id: BackendId, options: &Options) -> Result<Box<dyn Backend<Self>>, Unavailable> {
-        match id {
-            BackendId::Cpu => Ok(Box::new(cpu::Cpu::open(options)?)),
-            BackendId::Simd | BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
-        }
+        Ok(Box::new(backends::Host::open(id, options)?))
     }
 }
 
@@ -110,8 +108,8 @@ pub(super) fn random_seed(rng: &mut impl Rng) -> [u8; 32] {
 /// # Errors
 ///
 /// The first parameter that no backend can run.
-pub(super) fn check_shape(bits: u32, iterations: u64, count: usize, name: &str) -> Result<(), Error> {
-    discriminant::check_bits(bits).map_err(invalid)?;
+pub(super) fn check_shape(scheme: Scheme, bits: u32, iterations: u64, count: usize, name: &str) -> Result<(), Error> {
+    scheme.check_bits(bits).map_err(invalid)?;
     if iterations == 0 {
         return Err(invalid("iterations must be at least 1"));
     }

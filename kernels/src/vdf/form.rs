@@ -41,6 +41,10 @@ impl Group {
         Self { discriminant, root_bits }
     }
 
+    pub fn discriminant(&self) -> &Int {
+        &self.discriminant
+    }
+
     /// The form with these first coefficients, if `c` is an integer. Not reduced.
     pub fn form(&self, a: Int, b: Int) -> Option<Form> {
         let numerator = b.square() - &self.discriminant;

@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 use std::ops::{Add, Mul, Neg, Sub};
 
-use dashu_int::ops::{BitTest, DivEuclid, DivRem, ExtendedGcd, RemEuclid};
+use dashu_int::ops::{BitTest, DivEuclid, DivRem, ExtendedGcd, RemEuclid, SquareRoot};
 use dashu_int::{IBig, Sign, UBig};
 
 /// A signed integer of any size.
@@ -73,6 +73,16 @@ impl Int {
         Some(out)
     }
 
+    /// A non-negative integer from little-endian limbs.
+    pub fn from_limbs(limbs: &[u64]) -> Self {
+        Int(IBig::from(UBig::from_words(limbs)))
+    }
+
+    /// The magnitude's little-endian limbs, the last of them not 0.
+    pub fn limbs(&self) -> &[u64] {
+        self.0.as_sign_words().1
+    }
+
     /// Two's complement, big-endian; the empty slice is 0.
     pub fn from_signed_be_bytes(bytes: &[u8]) -> Self {
         let magnitude = Self::from_be_bytes(bytes);
@@ -137,6 +147,28 @@ impl Int {
 
     pub fn double(self) -> Self {
         Int(self.0 << 1)
+    }
+
+    /// The square root, rounded down; `self` is not negative.
+    pub fn sqrt_floor(&self) -> Self {
+        Int(IBig::from(self.magnitude().sqrt()))
+    }
+
+    pub fn from_signed(value: i64) -> Self {
+        Int(IBig::from(value))
+    }
+
+    /// The 64 bits of the magnitude above bit `shift`.
+    pub fn word_at(&self, shift: usize) -> u64 {
+        let (_, words) = self.0.as_sign_words();
+        let word = |index: usize| words.get(index).copied().unwrap_or(0);
+        let pair = u128::from(word(shift / 64)) | u128::from(word(shift / 64 + 1)) << 64;
+        (pair >> (shift % 64)) as u64
+    }
+
+    /// The absolute value.
+    pub fn abs(&self) -> Self {
+        Int(IBig::from(self.magnitude()))
     }
 
     /// Half, rounded down.

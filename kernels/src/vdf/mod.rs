@@ -1,10 +1,11 @@
-//! Verifiable delay functions: class-group Wesolowski in Harmony's wire format.
+//! Verifiable delay functions: class-group Wesolowski in Harmony's and Chia's wire formats.
 //!
 //! | kernel | input | output |
 //! |---|---|---|
 //! | [`Evaluate`] `vdf/evaluate` | seeds, iterations | `y` then proof per seed |
 //! | [`Verify`] `vdf/verify` | seed, iterations, `y` then proof | a verdict per proof, with its reason |
 //! | [`Discriminant`] `vdf/discriminant` | seeds | the discriminant's magnitude per seed |
+//! | [`RsaSquare`] `vdf/rsa-square` | values modulo an RSA number, iterations | each squared so often |
 //!
 //! [`evaluate()`] and [`verify()`] are the same computation for one instance. A VDF is sequential by design: threads and
 //! batches raise the number of instances per second, never the speed of one.
@@ -20,16 +21,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::backend::{Control, Error};
 
+mod backends;
 mod challenge;
-mod cpu;
+mod chia;
 mod discriminant;
 mod evaluate;
 mod fixed;
 mod form;
 mod integer;
 mod lehmer;
+mod modular;
 mod naive;
 mod prime;
+mod rsa_square;
 mod search;
 mod verify;
 mod wesolowski;
@@ -37,10 +41,12 @@ mod wire;
 
 pub use discriminant::DiscriminantValue;
 pub use evaluate::{Evaluate, EvaluateInput, EvaluateParams, EvaluateSetup};
+pub use modular::Engine;
+pub use rsa_square::{RsaDefect, RsaSquare, RsaSquareInput, RsaSquareParams, RsaSquareSetup};
 pub use search::{Discriminant, DiscriminantParams, DiscriminantSetup};
 pub use verify::{Verify, VerifyItem, VerifyParams, VerifySetup};
 
-/// How the challenge prime is derived. Part of a result's identity: proofs of one scheme are never those of another.
+/// How discriminants and challenge primes are derived, and what the bytes are. Part of a result's identity: proofs of one scheme are never those of another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Scheme {
     /// Harmony's and POA's rule: 128 bits over `x` and `y`. Binds neither discriminant nor iterations.
@@ -50,11 +56,52 @@ pub enum Scheme {
     #[default]
     #[serde(rename = "bound-264")]
     Bound264,
+    /// Chia's: HashPrime discriminants of at most 1024 bits, compressed forms, 264 bits over `x` and `y`. Binds neither
+    /// discriminant nor iterations. Verifies proofs of several segments too (n-Wesolowski).
+    #[serde(rename = "chia-264")]
+    Chia264,
 }
 
 impl Scheme {
     /// Every scheme.
-    pub const ALL: [Scheme; 2] = [Self::Harmony128, Self::Bound264];
+    pub const ALL: [Scheme; 3] = [Self::Harmony128, Self::Bound264, Self::Chia264];
+
+    /// The discriminant of a seed, by the scheme's rule.
+    ///
+    /// # Errors
+    ///
+    /// As [`DiscriminantValue::from_seed`] or [`DiscriminantValue::from_challenge`].
+    pub fn discriminant(self, bits: u32, seed: &[u8; 32]) -> Result<DiscriminantValue, DiscriminantDefect> {
+        self.discriminant_on(Engine::SCALAR, bits, seed)
+    }
+
+    fn discriminant_on(
+        self,
+        engine: Engine,
+        bits: u32,
+        seed: &[u8; 32],
+    ) -> Result<DiscriminantValue, DiscriminantDefect> {
+        match self {
+            Self::Harmony128 | Self::Bound264 => DiscriminantValue::from_seed_on(engine, bits, seed),
+            Self::Chia264 => DiscriminantValue::from_challenge_on(engine, bits, seed),
+        }
+    }
+
+    /// Bytes of `y` and proof: 516 for 2048 bits in Harmony's format, 200 in Chia's.
+    pub fn proof_bytes(self, discriminant_bits: u32) -> usize {
+        wire::proof_bytes(self, discriminant_bits)
+    }
+
+    /// Whether the scheme has discriminants of this size.
+    ///
+    /// # Errors
+    ///
+    /// [`DiscriminantDefect::Bits`].
+    pub fn check_bits(self, bits: u32) -> Result<(), DiscriminantDefect> {
+        discriminant::check_bits(bits)?;
+        let too_long = self == Self::Chia264 && bits > chia::MAX_BITS;
+        if too_long { Err(DiscriminantDefect::Bits(bits)) } else { Ok(()) }
+    }
 }
 
 impl fmt::Display for Scheme {
@@ -62,6 +109,7 @@ impl fmt::Display for Scheme {
         f.write_str(match self {
             Self::Harmony128 => "harmony-128",
             Self::Bound264 => "bound-264",
+            Self::Chia264 => "chia-264",
         })
     }
 }
@@ -73,24 +121,30 @@ impl FromStr for Scheme {
         Self::ALL
             .into_iter()
             .find(|scheme| scheme.to_string() == name)
-            .ok_or_else(|| format!("unknown scheme `{name}`: one of harmony-128, bound-264"))
+            .ok_or_else(|| format!("unknown scheme `{name}`: one of harmony-128, bound-264, chia-264"))
     }
 }
 
 /// Which of the two forms of a proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
+    /// The form that is squared.
+    Input,
     /// `y`.
     Output,
     /// The proof.
     Proof,
+    /// The proof of a segment before the last, counted from 0.
+    Segment(usize),
 }
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Input => "input",
             Self::Output => "output",
             Self::Proof => "proof",
+            Self::Segment(index) => return write!(f, "proof of segment {index}"),
         })
     }
 }
@@ -113,13 +167,16 @@ pub enum FormDefect {
     /// `b < 0` where `|b| = a` or `a = c`.
     #[error("the middle coefficient has the wrong sign")]
     WrongSign,
+    /// A compressed form that describes none, or is not the one way of writing it.
+    #[error("the compressed form is not canonical")]
+    NotCanonical,
 }
 
 /// Why a number is not a discriminant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DiscriminantDefect {
-    /// The size is not a multiple of 8 from 256 to 4096.
-    #[error("{0} discriminant bits: a multiple of 8 from 256 to 4096 is allowed")]
+    /// The size is not a multiple of 8 from 256 to 4096, or above Chia's 1024.
+    #[error("{0} discriminant bits: a multiple of 8 from 256 to 4096 is allowed, to 1024 in Chia's format")]
     Bits(u32),
     /// Another number of bytes.
     #[error("a discriminant of {got} bytes, want {want}")]
@@ -171,12 +228,18 @@ pub enum Refusal {
         /// The first rule that it breaks.
         defect: FormDefect,
     },
+    /// A segment's iterations are 0, or leave none for the segments after it.
+    #[error("segment {0} takes no iterations, or leaves none to the next")]
+    SegmentIterations(usize),
+    /// A segment's proof leads to an output whose challenge is not the segment's.
+    #[error("segment {0} does not show its challenge")]
+    WrongSegment(usize),
     /// The forms are well made, and `proof^B x^r` is not `y`.
     #[error("the proof does not show the output")]
     WrongProof,
 }
 
-/// Evaluates one instance: `y` then proof, `4 (discriminant_bits + 16) / 16` bytes (516 at 2048 bits).
+/// Evaluates one instance: `y` then proof, as many bytes as [`Scheme::proof_bytes`] says.
 ///
 /// # Errors
 ///
@@ -188,10 +251,7 @@ pub fn evaluate(
     iterations: u64,
     control: &Control,
 ) -> Result<Vec<u8>, Error> {
-    let discriminant = DiscriminantValue::from_seed(discriminant_bits, seed).map_err(invalid)?;
-    control.check()?;
-    let progress = wesolowski::Progress::new(control, wesolowski::evaluation_steps(iterations));
-    wesolowski::evaluate(scheme, &discriminant, iterations, &progress)
+    Engine::SCALAR.evaluate(scheme, discriminant_bits, seed, iterations, control)
 }
 
 /// Verifies one instance, its discriminant derived from the seed.
@@ -206,16 +266,54 @@ pub fn verify(
     iterations: u64,
     proof: &[u8],
 ) -> Result<(), Refusal> {
-    discriminant::check_bits(discriminant_bits)?;
-    // The length costs nothing, the discriminant most of the time.
-    let want = wire::proof_bytes(discriminant_bits);
-    if proof.len() != want {
-        return Err(Refusal::Length { got: proof.len(), want });
+    Engine::SCALAR.verify(scheme, discriminant_bits, seed, iterations, proof)
+}
+
+/// The same functions where candidates for primes are tested on lanes.
+impl Engine {
+    /// [`evaluate()`], on this engine. It finds the discriminant and the challenge, and has no part in the squarings: no
+    /// engine makes a single chain of them faster.
+    ///
+    /// # Errors
+    ///
+    /// As [`evaluate()`].
+    pub fn evaluate(
+        self,
+        scheme: Scheme,
+        discriminant_bits: u32,
+        seed: &[u8; 32],
+        iterations: u64,
+        control: &Control,
+    ) -> Result<Vec<u8>, Error> {
+        scheme.check_bits(discriminant_bits).map_err(invalid)?;
+        let discriminant = scheme.discriminant_on(self, discriminant_bits, seed).map_err(invalid)?;
+        control.check()?;
+        let progress = wesolowski::Progress::new(control, wesolowski::evaluation_steps(iterations));
+        wesolowski::evaluate(self, scheme, &discriminant, iterations, &progress)
     }
-    if iterations == 0 {
-        return Err(Refusal::NoIterations);
+
+    /// [`verify()`], on this engine.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify()`].
+    pub fn verify(
+        self,
+        scheme: Scheme,
+        discriminant_bits: u32,
+        seed: &[u8; 32],
+        iterations: u64,
+        proof: &[u8],
+    ) -> Result<(), Refusal> {
+        scheme.check_bits(discriminant_bits)?;
+        // The length costs nothing, the discriminant most of the time.
+        wire::check_length(scheme, discriminant_bits, proof.len())?;
+        if iterations == 0 {
+            return Err(Refusal::NoIterations);
+        }
+        let discriminant = scheme.discriminant_on(self, discriminant_bits, seed)?;
+        wesolowski::verify(self, scheme, &discriminant, None, iterations, proof)
     }
-    verify_with(scheme, &DiscriminantValue::from_seed(discriminant_bits, seed)?, iterations, proof)
 }
 
 /// Verifies one instance under a known discriminant.
@@ -229,10 +327,25 @@ pub fn verify_with(
     iterations: u64,
     proof: &[u8],
 ) -> Result<(), Refusal> {
-    wesolowski::verify(scheme, discriminant, iterations, proof)
+    wesolowski::verify(Engine::SCALAR, scheme, discriminant, None, iterations, proof)
 }
 
-/// The sequential part of an evaluation alone: the generator squared `iterations` times, as encoded in `y`.
+/// As [`verify_with`] for another form than the generator, as the scheme encodes it: one step of a chain of proofs.
+///
+/// # Errors
+///
+/// Why it is refused.
+pub fn verify_from(
+    scheme: Scheme,
+    discriminant: &DiscriminantValue,
+    input: &[u8],
+    iterations: u64,
+    proof: &[u8],
+) -> Result<(), Refusal> {
+    wesolowski::verify(Engine::SCALAR, scheme, discriminant, Some(input), iterations, proof)
+}
+
+/// The sequential part of an evaluation alone: the generator squared `iterations` times, as Harmony's format has it.
 ///
 /// # Errors
 ///
@@ -241,7 +354,7 @@ pub fn square_chain(discriminant: &DiscriminantValue, iterations: u64, control: 
     let group = discriminant.group();
     let progress = wesolowski::Progress::new(control, iterations);
     let y = wesolowski::square_times(&group, group.generator(), iterations, &progress)?;
-    wire::encode(&y, discriminant.bits())
+    wire::encode(Scheme::Bound264, &y, discriminant.bits())
         .ok_or_else(|| Error::InvalidInput("the form does not fit the wire format".into()))
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Gauss' composition, complete reduction, square-and-multiply, two separate exponentiations, over `dashu-int` directly:
 //! none of the code of `form.rs`, `lehmer.rs`, `integer.rs`, `wire.rs` and `wesolowski.rs` is used. Shared with them are
-//! the challenge (pinned by published rows and by an independent script) and, for proofs, the discriminant's search,
-//! which [`discriminant`] checks in its own kernel.
+//! the challenge (pinned by published rows and by an independent script), Chia's compressed forms (pinned by published
+//! rows: where their Euclid stops has no other definition than its code) and, for proofs, the discriminant's search, which
+//! [`discriminant`] checks in its own kernel.
 //!
 //! Source: Cohen, *A Course in Computational Algebraic Number Theory*, algorithms 5.4.2 and 5.4.7.
 
@@ -12,7 +13,10 @@ use dashu_int::ops::{ExtendedGcd, RemEuclid, UnsignedAbs};
 use dashu_int::{IBig, UBig, fast_div::ConstDivisor};
 use sha2::{Digest, Sha256};
 
-use super::{DiscriminantValue, FormDefect, Part, Refusal, Scheme, challenge};
+use super::form::Form;
+use super::integer::Int;
+use super::modular::Engine;
+use super::{DiscriminantValue, FormDefect, Part, Refusal, Scheme, challenge, chia};
 
 /// `(a, b)`; `c` follows from the discriminant.
 type Pair = (IBig, IBig);
@@ -95,12 +99,67 @@ fn decode(bytes: &[u8], d: &IBig) -> Result<Pair, FormDefect> {
     Ok((a, b))
 }
 
+/// `proof^prime x^(2^iterations mod prime)`.
+fn claimed(proof: &Pair, prime: &UBig, x: &Pair, iterations: u64, d: &IBig) -> Pair {
+    let remainder = UBig::from(2u8).into_ring(&ConstDivisor::new(prime.clone())).pow(&UBig::from(iterations)).residue();
+    compose(&power(proof, prime, d), &power(x, &remainder, d), d)
+}
+
+/// The verdict on `y` then `proof`, then segments.
+fn verify_chia(value: &DiscriminantValue, iterations: u64, bytes: &[u8], d: &IBig) -> Result<(), Refusal> {
+    let depth = (bytes.len().saturating_sub(200) / 141).min(63);
+    if bytes.len() != 200 + 141 * depth {
+        return Err(Refusal::Length { got: bytes.len(), want: 200 + 141 * depth });
+    }
+    let form = |part, bytes: &[u8]| {
+        let form =
+            chia::decode(&value.group(), value.bits(), bytes).map_err(|defect| Refusal::Form { part, defect })?;
+        Ok::<_, Refusal>((form.a.0, form.b.0))
+    };
+    let (y, proof) = (form(Part::Output, &bytes[..100])?, form(Part::Proof, &bytes[100..200])?);
+    let mut left = iterations;
+    let mut segments = Vec::new();
+    for index in 0..depth {
+        let segment = &bytes[bytes.len() - 141 * (index + 1)..][..141];
+        let count = segment[..8].iter().fold(0, |n, &byte| n << 8 | u64::from(byte));
+        if count == 0 || count >= left {
+            return Err(Refusal::SegmentIterations(index));
+        }
+        left -= count;
+        let prime = UBig::from_be_bytes(&segment[8..41]);
+        if segment[8] < 0x80 || segment[40] % 2 == 0 {
+            return Err(Refusal::WrongSegment(index));
+        }
+        segments.push((count, prime, form(Part::Segment(index), &segment[41..])?));
+    }
+    let challenge = |x: &Pair, y: &Pair| {
+        let encode = |(a, b): &Pair| {
+            let form = Form { a: Int(a.clone()), b: Int(b.clone()), c: Int(third(a, b, d)) };
+            chia::encode(&form, value.bits()).unwrap_or_default()
+        };
+        chia::challenge(Engine::SCALAR, &encode(x), &encode(y)).0.unsigned_abs()
+    };
+    let mut x = (IBig::from(2), IBig::ONE);
+    for (index, (count, prime, proof)) in segments.iter().enumerate() {
+        let output = claimed(proof, prime, &x, *count, d);
+        if challenge(&x, &output) != *prime {
+            return Err(Refusal::WrongSegment(index));
+        }
+        x = output;
+    }
+    let prime = challenge(&x, &y);
+    if claimed(&proof, &prime, &x, left, d) == y { Ok(()) } else { Err(Refusal::WrongProof) }
+}
+
 /// The verdict on `y` then `proof`.
 pub(super) fn verify(scheme: Scheme, value: &DiscriminantValue, iterations: u64, bytes: &[u8]) -> Result<(), Refusal> {
     if iterations == 0 {
         return Err(Refusal::NoIterations);
     }
     let d = -IBig::from(UBig::from_be_bytes(&value.to_bytes()));
+    if scheme == Scheme::Chia264 {
+        return verify_chia(value, iterations, bytes, &d);
+    }
     // Half of the bits and a sign bit, rounded up to bytes.
     let coefficient = (value.bits() as usize / 2 + 1).div_ceil(8);
     let want = 4 * coefficient;
@@ -114,20 +173,45 @@ pub(super) fn verify(scheme: Scheme, value: &DiscriminantValue, iterations: u64,
     let mut x_bytes = vec![0; 2 * coefficient];
     x_bytes[coefficient - 1] = 2;
     x_bytes[2 * coefficient - 1] = 1;
-    let prime = challenge::challenge(scheme, value, &x_bytes, &bytes[..want / 2], iterations);
+    let prime = challenge::challenge(Engine::SCALAR, scheme, value, &x_bytes, &bytes[..want / 2], iterations);
     let prime = prime.0.unsigned_abs();
-    let ring = ConstDivisor::new(prime.clone());
-    let remainder = UBig::from(2u8).into_ring(&ring).pow(&UBig::from(iterations)).residue();
     let x = (IBig::from(2), IBig::ONE);
-    let product = compose(&power(&proof, &prime, &d), &power(&x, &remainder, &d), &d);
-    if product == y { Ok(()) } else { Err(Refusal::WrongProof) }
+    if claimed(&proof, &prime, &x, iterations, &d) == y { Ok(()) } else { Err(Refusal::WrongProof) }
 }
 
-/// The discriminant's magnitude for a seed: every candidate of the progression in turn, trial division by a few primes,
-/// then Fermat's test to two bases.
-pub(super) fn discriminant(bits: u32, seed: &[u8; 32]) -> Vec<u8> {
+/// Whether no prime below 2000 divides `n`, and Fermat's test to two bases takes it for a prime.
+fn seems_prime(n: &UBig) -> bool {
+    let small = (3u32..2000).step_by(2).filter(|p| (3..*p).take_while(|d| d * d <= *p).all(|d| p % d != 0));
+    let fermat = |base: u32| {
+        let ring = ConstDivisor::new(n.clone());
+        UBig::from(base).into_ring(&ring).pow(&(n - UBig::ONE)).residue() == UBig::ONE
+    };
+    small.into_iter().all(|p| n % p != 0) && fermat(2) && fermat(3)
+}
+
+/// The discriminant's magnitude for a seed: every candidate in turn.
+pub(super) fn discriminant(scheme: Scheme, bits: u32, seed: &[u8; 32]) -> Vec<u8> {
     const M: u32 = 120_120;
     let len = bits as usize / 8;
+    if scheme == Scheme::Chia264 {
+        let mut sprout = UBig::from_be_bytes(seed);
+        loop {
+            let mut bytes = Vec::new();
+            while bytes.len() < len {
+                sprout += UBig::ONE;
+                let number = sprout.to_be_bytes();
+                // 32 bytes, modulo 2^256.
+                let number = [vec![0; 32], number.to_vec()].concat();
+                bytes.extend_from_slice(&Sha256::digest(&number[number.len() - 32..]));
+            }
+            bytes.truncate(len);
+            bytes[0] |= 0x80;
+            bytes[len - 1] |= 7;
+            if seems_prime(&UBig::from_be_bytes(&bytes)) {
+                return bytes;
+            }
+        }
+    }
     let entropy: Vec<u8> =
         (0u16..).flat_map(|i| Sha256::digest([&seed[..], &i.to_be_bytes()].concat()).to_vec()).take(len + 2).collect();
     let residues: Vec<u32> =
@@ -135,16 +219,9 @@ pub(super) fn discriminant(bits: u32, seed: &[u8; 32]) -> Vec<u8> {
     let selector = usize::from(entropy[len]) * 256 + usize::from(entropy[len + 1]);
     let mut n = UBig::from_be_bytes(&entropy[..len]) | (UBig::ONE << (bits as usize - 1));
     n = &n - &n % UBig::from(M) + UBig::from(residues[selector % residues.len()]);
-    let small: Vec<u32> = (3..2000).filter(|p| (2..*p).take_while(|d| d * d <= *p).all(|d| p % d != 0)).collect();
-    loop {
-        let fermat = |base: u32| {
-            let ring = ConstDivisor::new(n.clone());
-            UBig::from(base).into_ring(&ring).pow(&(&n - UBig::ONE)).residue() == UBig::ONE
-        };
-        if small.iter().all(|p| &n % *p != 0) && fermat(2) && fermat(3) {
-            let bytes = n.to_be_bytes();
-            return [vec![0; len.saturating_sub(bytes.len())], bytes.to_vec()].concat();
-        }
+    while !seems_prime(&n) {
         n += UBig::from(M);
     }
+    let bytes = n.to_be_bytes();
+    [vec![0; len.saturating_sub(bytes.len())], bytes.to_vec()].concat()
 }

@@ -1,5 +1,8 @@
 //! Primality: a sieve over progressions, the base-2 test that rejects nearly all the rest, and Miller-Rabin rounds.
 //!
+//! The base-2 test is Fermat's, on as many candidates at once as the [`Engine`] has lanes; what passes it has to pass the
+//! strong one and the rounds, one by one.
+//!
 //! Miller-Rabin with bases derived from the number by SHA-256, so that every host gives the same answer and nobody can
 //! choose a composite for bases known in advance. Error bounds, for a composite taken for a prime:
 //!
@@ -14,11 +17,10 @@
 
 use std::sync::LazyLock;
 
-use dashu_int::UBig;
-use dashu_int::monty::MontgomeryRepr;
 use sha2::{Digest, Sha256};
 
 use super::integer::Int;
+use super::modular::{Engine, Montgomery};
 
 /// Rounds for a number that an adversary may have chosen.
 pub(super) const ROUNDS_SUPPLIED: u32 = 64;
@@ -37,20 +39,19 @@ pub(super) fn is_prime(n: &Int, rounds: u32) -> bool {
     if n.bits() <= 32 {
         return is_small_prime(n.rem_u64(1 << 32));
     }
-    n.is_odd() && SIEVE_PRIMES[..200].iter().all(|&p| n.rem_u64(u64::from(p)) != 0) && is_probable_prime(n, rounds)
+    n.is_odd() && has_no_small_factor(n) && is_probable_prime(n, rounds)
 }
 
 /// As [`is_prime`] for an odd `n` above 2^32, without trial division: for numbers that a sieve left over.
 pub(super) fn is_probable_prime(n: &Int, rounds: u32) -> bool {
     let test = StrongTest::new(n);
-    test.passes(&UBig::from(2u8)) && (0..rounds).all(|round| test.passes(&base(n, round)))
+    test.passes(&Int::from(2)) && (0..rounds).all(|round| test.passes(&base(n, round)))
 }
 
 /// A base in `0..n`, as good as random: 128 bits more than `n` are reduced modulo `n`. The trivial 0, 1 and n - 1 pass
 /// any `n` and come up with a chance below 2^-30, in the noise of the bounds.
-fn base(n: &Int, round: u32) -> UBig {
-    let magnitude = n.magnitude();
-    let number = Sha256::digest(magnitude.to_be_bytes());
+fn base(n: &Int, round: u32) -> Int {
+    let number = Sha256::digest(n.magnitude().to_be_bytes());
     let mut bytes = Vec::new();
     let mut block = 0u32;
     while bytes.len() * 8 < n.bits() + 128 {
@@ -62,42 +63,108 @@ fn base(n: &Int, round: u32) -> UBig {
         bytes.extend_from_slice(&hash.finalize());
         block += 1;
     }
-    UBig::from_be_bytes(&bytes) % magnitude
+    Int::from_be_bytes(&bytes).rem_floor(n)
 }
 
 /// The strong probable prime test for one odd number. Cohen, algorithm 8.2.2.
-struct StrongTest {
-    ring: MontgomeryRepr,
-    minus_one: UBig,
-    odd_part: UBig,
-    twos: usize,
+enum StrongTest {
+    Word(u64),
+    Long(Montgomery),
 }
 
 impl StrongTest {
     fn new(n: &Int) -> Self {
-        let n = n.magnitude();
-        let minus_one = &n - UBig::ONE;
-        let twos = minus_one.trailing_zeros().unwrap_or(0);
-        Self { ring: MontgomeryRepr::new(n), odd_part: &minus_one >> twos, minus_one, twos }
+        Montgomery::new(n.limbs()).map_or_else(|| Self::Word(n.word_at(0)), Self::Long)
     }
 
-    fn passes(&self, base: &UBig) -> bool {
-        let minus_one = self.ring.reduce(self.minus_one.clone());
-        let one = self.ring.reduce(UBig::ONE);
-        let base = self.ring.reduce(base.clone());
-        let mut power = base.pow(&self.odd_part);
-        if power == one || power == minus_one || base == self.ring.reduce(UBig::ZERO) {
-            return true;
-        }
-        for _ in 1..self.twos {
-            power = power.sqr();
-            if power == minus_one {
-                return true;
+    fn passes(&self, base: &Int) -> bool {
+        match self {
+            Self::Word(n) => base.is_zero() || passes_word(*n, base.word_at(0)),
+            Self::Long(ring) => {
+                base.is_zero() || ring.to_form(base.limbs()).is_some_and(|base| ring.is_strong_probable_prime(&base))
             }
         }
-        false
     }
 }
+
+fn passes_word(n: u64, base: u64) -> bool {
+    let multiply = |a: u64, b: u64| (u128::from(a) * u128::from(b) % u128::from(n)) as u64;
+    let twos = (n - 1).trailing_zeros();
+    let (mut power, mut square) = (1, base % n);
+    for bit in 0..u64::BITS - twos {
+        if (n - 1) >> twos >> bit & 1 == 1 {
+            power = multiply(power, square);
+        }
+        square = multiply(square, square);
+    }
+    power == 1
+        || (0..twos).any(|_| {
+            let last = power;
+            power = multiply(last, last);
+            last == n - 1
+        })
+}
+
+/// Candidates at a time for the lanes, of those without a small factor; one at a time where there is one lane.
+struct Search<I> {
+    engine: Engine,
+    candidates: I,
+}
+
+impl<I: Iterator<Item = Int>> Search<I> {
+    /// The first candidate that is prime; `None` when there is none. Candidates are odd, above 2^32, and a hash chose them.
+    fn first(mut self) -> Option<Int> {
+        loop {
+            let batch: Vec<Int> = self.candidates.by_ref().take(self.engine.lanes()).collect();
+            if batch.is_empty() {
+                return None;
+            }
+            let passed = self.engine.fermat_base_2(&batch);
+            let prime = |(n, passed): &(Int, bool)| *passed && is_probable_prime(n, rounds_hashed(n.bits()));
+            if let Some((prime, _)) = batch.into_iter().zip(passed).find(prime) {
+                return Some(prime);
+            }
+        }
+    }
+}
+
+/// The first prime among candidates that a hash chose, which never end. Those below 2^32 count as composite.
+pub(super) fn first_prime(engine: Engine, candidate: impl FnMut() -> Int) -> Int {
+    let candidates = std::iter::repeat_with(candidate);
+    let mut likely = candidates.filter(|n| n.is_odd() && n.bits() > 32 && has_no_small_factor(n));
+    loop {
+        // Ends with a prime only.
+        if let Some(prime) = (Search { engine, candidates: likely.by_ref() }).first() {
+            return prime;
+        }
+    }
+}
+
+/// Whether an odd number above 2^32 has no factor among the primes below about 1200.
+fn has_no_small_factor(n: &Int) -> bool {
+    SMALL_PRODUCTS.iter().all(|(product, primes)| {
+        let remainder = n.rem_u64(*product);
+        primes.iter().all(|&p| !remainder.is_multiple_of(u64::from(p)))
+    })
+}
+
+/// The odd primes below 1200 with their products, as many of them as fit a word.
+static SMALL_PRODUCTS: LazyLock<Vec<(u64, Vec<u32>)>> = LazyLock::new(|| {
+    let mut products: Vec<(u64, Vec<u32>)> = Vec::new();
+    for &p in SIEVE_PRIMES.iter().skip(1).take_while(|&&p| p < 1200) {
+        match products
+            .last_mut()
+            .and_then(|(product, primes)| Some((product.checked_mul(u64::from(p))?, product, primes)))
+        {
+            Some((next, product, primes)) => {
+                *product = next;
+                primes.push(p);
+            }
+            None => products.push((u64::from(p), vec![p])),
+        }
+    }
+    products
+});
 
 /// Trial division, for numbers below 2^32.
 fn is_small_prime(n: u64) -> bool {
@@ -123,24 +190,16 @@ pub(super) static SIEVE_PRIMES: LazyLock<Vec<u32>> = LazyLock::new(|| {
 /// # Correctness
 ///
 /// `start` is odd and above 2^32, `step` is even, below 2^32, and shares no factor with `start`.
-pub(super) fn first_prime_in_progression(start: &Int, step: u32, end: &Int) -> Option<Int> {
+pub(super) fn first_prime_in_progression(engine: Engine, start: &Int, step: u32, end: &Int) -> Option<Int> {
     /// Steps sieved at a time; at 2048 bits the prime is about 270 steps away on average.
     const BLOCK: u32 = 4096;
-    let rounds = rounds_hashed(start.bits());
-    let mut start = start.clone();
-    loop {
+    let blocks = (0u64..).map(|block| start + Int::from(u64::from(step) * u64::from(BLOCK)) * Int::from(block));
+    let survivors = blocks.flat_map(|start| {
         let composite = sieve(&start, step, BLOCK as usize);
-        for (index, _) in composite.iter().enumerate().filter(|(_, composite)| !**composite) {
-            let candidate = &start + Int::from(u64::from(step) * index as u64);
-            if candidate >= *end {
-                return None;
-            }
-            if is_probable_prime(&candidate, rounds) {
-                return Some(candidate);
-            }
-        }
-        start = start + Int::from(u64::from(step) * u64::from(BLOCK));
-    }
+        let left = composite.into_iter().enumerate().filter(|(_, composite)| !composite);
+        left.map(move |(index, _)| &start + Int::from(u64::from(step) * index as u64))
+    });
+    Search { engine, candidates: survivors.take_while(|candidate| candidate < end) }.first()
 }
 
 /// Which of `start + i step`, `i < len`, have a small factor.
@@ -200,8 +259,8 @@ mod tests {
             assert!(!is_prime(&Int::from(n), 16), "{n}");
         }
         let psi_9 = StrongTest::new(&Int::from(3_825_123_056_546_413_051));
-        assert!([2u8, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31].into_iter().all(|base| psi_9.passes(&UBig::from(base))));
-        assert!(!psi_9.passes(&UBig::from(37u8)), "a base that tells");
+        assert!([2u64, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31].into_iter().all(|base| psi_9.passes(&Int::from(base))));
+        assert!(!psi_9.passes(&Int::from(37)), "a base that tells");
     }
 
     #[test]
@@ -220,10 +279,14 @@ mod tests {
     fn the_progression_gives_its_first_prime() {
         for start in [(1u64 << 40) + 1, (1 << 40) + 7, (1 << 50) + 5] {
             let end = Int::from(u64::MAX);
-            let found = first_prime_in_progression(&Int::from(start), 2, &end).unwrap();
+            let found = first_prime_in_progression(Engine::SCALAR, &Int::from(start), 2, &end).unwrap();
             let first = (0..).map(|i| Int::from(start + 2 * i)).find(|n| is_prime(n, 16)).unwrap();
             assert_eq!(found, first);
-            assert_eq!(first_prime_in_progression(&Int::from(start), 2, &first), None, "the end is exclusive");
+            assert_eq!(
+                first_prime_in_progression(Engine::SCALAR, &Int::from(start), 2, &first),
+                None,
+                "the end is exclusive"
+            );
         }
     }
 }

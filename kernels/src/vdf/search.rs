@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::{check_shape, random_seed};
-use super::{cpu, naive};
+use super::{Scheme, backends, naive};
 use crate::backend::{Backend, BackendId, Error, Kernel, Mismatch, Options, Unavailable, Work, generator};
 
 /// The kernel `vdf/discriminant`.
@@ -14,7 +14,10 @@ pub struct Discriminant;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DiscriminantParams {
-    /// A multiple of 8 from 256 to 4096; Harmony's is 2048.
+    /// Whose rule; `harmony-128` and `bound-264` have the same.
+    #[serde(default)]
+    pub scheme: Scheme,
+    /// A multiple of 8 from 256 to 4096; Harmony's is 2048, Chia's 1024 and at most that.
     pub discriminant_bits: u32,
     /// Seeds in one input, at least 1.
     pub seeds: usize,
@@ -23,6 +26,8 @@ pub struct DiscriminantParams {
 /// What all inputs of one run share.
 #[derive(Clone, Debug)]
 pub struct DiscriminantSetup {
+    /// Whose rule.
+    pub scheme: Scheme,
     /// Bits of every discriminant.
     pub discriminant_bits: u32,
 }
@@ -36,11 +41,11 @@ impl Kernel for Discriminant {
     type Output = Vec<Vec<u8>>;
 
     fn validate(params: &DiscriminantParams) -> Result<(), Error> {
-        check_shape(params.discriminant_bits, 1, params.seeds, "seeds")
+        check_shape(params.scheme, params.discriminant_bits, 1, params.seeds, "seeds")
     }
 
     fn setup(params: &DiscriminantParams, _seed: u64) -> DiscriminantSetup {
-        DiscriminantSetup { discriminant_bits: params.discriminant_bits }
+        DiscriminantSetup { scheme: params.scheme, discriminant_bits: params.discriminant_bits }
     }
 
     fn generate(params: &DiscriminantParams, _: &DiscriminantSetup, seed: u64, iteration: u64) -> Vec<[u8; 32]> {
@@ -50,7 +55,7 @@ impl Kernel for Discriminant {
 
     fn check(setup: &DiscriminantSetup, input: &Vec<[u8; 32]>, output: &Vec<Vec<u8>>) -> Result<(), Mismatch> {
         for item in 0..input.len().max(output.len()) {
-            let want = input.get(item).map(|seed| naive::discriminant(setup.discriminant_bits, seed));
+            let want = input.get(item).map(|seed| naive::discriminant(setup.scheme, setup.discriminant_bits, seed));
             if output.get(item) != want.as_ref() {
                 let show = |bytes: Option<&Vec<u8>>| bytes.map_or("nothing".into(), |b| format!("{b:02x?}"));
                 return Err(Mismatch { item, got: show(output.get(item)), want: show(want.as_ref()) });
@@ -65,9 +70,6 @@ impl Kernel for Discriminant {
     }
 
     fn open(id: BackendId, options: &Options) -> Result<Box<dyn Backend<Self>>, Unavailable> {
-        match id {
-            BackendId::Cpu => Ok(Box::new(cpu::Cpu::open(options)?)),
-            BackendId::Simd | BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
-        }
+        Ok(Box::new(backends::Host::open(id, options)?))
     }
 }

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::{check_shape, random_seed};
-use super::{DiscriminantValue, Refusal, Scheme, cpu, naive, wire};
+use super::{Refusal, Scheme, backends, naive, wire};
 use crate::backend::{
     Backend, BackendId, Control, Error, Kernel, Mismatch, Options, Unavailable, Work, carries_invalid, generator,
 };
@@ -22,10 +22,10 @@ pub struct Verify;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VerifyParams {
-    /// The challenge's rule.
+    /// The rules and the format.
     #[serde(default)]
     pub scheme: Scheme,
-    /// A multiple of 8 from 256 to 4096; Harmony's is 2048.
+    /// A multiple of 8 from 256 to 4096; Harmony's is 2048, Chia's 1024 and at most that.
     pub discriminant_bits: u32,
     /// Squarings that each proof claims, at least 1; the setup evaluates them. Below the challenge's bits (128, 264)
     /// proofs are the identity.
@@ -39,7 +39,7 @@ pub struct VerifyParams {
 /// What all inputs of one run share.
 #[derive(Clone, Debug)]
 pub struct VerifySetup {
-    /// The challenge's rule.
+    /// The rules and the format.
     pub scheme: Scheme,
     /// Bits of every discriminant.
     pub discriminant_bits: u32,
@@ -56,7 +56,7 @@ pub struct VerifyItem {
     pub seed: [u8; 32],
     /// Squarings claimed.
     pub iterations: u64,
-    /// `y` then proof.
+    /// `y` then proof; in Chia's format segments may follow.
     pub proof: Vec<u8>,
 }
 
@@ -70,7 +70,7 @@ impl Kernel for Verify {
     type Output = Vec<Result<(), Refusal>>;
 
     fn validate(params: &VerifyParams) -> Result<(), Error> {
-        check_shape(params.discriminant_bits, params.iterations, params.proofs, "proofs")
+        check_shape(params.scheme, params.discriminant_bits, params.iterations, params.proofs, "proofs")
     }
 
     fn setup(params: &VerifyParams, seed: u64) -> VerifySetup {
@@ -83,7 +83,7 @@ impl Kernel for Verify {
             VerifyItem { seed: *seed, iterations: params.iterations, proof: proof.unwrap_or_default() }
         };
         let discriminant = |seed: &[u8; 32]| {
-            let value = DiscriminantValue::from_seed(params.discriminant_bits, seed);
+            let value = params.scheme.discriminant(params.discriminant_bits, seed);
             (*seed, value.map(|value| value.to_bytes()).unwrap_or_default())
         };
         VerifySetup {
@@ -119,14 +119,12 @@ impl Kernel for Verify {
 
     fn work(params: &VerifyParams) -> Work {
         let proofs = params.proofs as u64;
-        Work { items: proofs, bytes: proofs.saturating_mul(wire::proof_bytes(params.discriminant_bits) as u64) }
+        let bytes = wire::proof_bytes(params.scheme, params.discriminant_bits) as u64;
+        Work { items: proofs, bytes: proofs.saturating_mul(bytes) }
     }
 
     fn open(id: BackendId, options: &Options) -> Result<Box<dyn Backend<Self>>, Unavailable> {
-        match id {
-            BackendId::Cpu => Ok(Box::new(cpu::Cpu::open(options)?)),
-            BackendId::Simd | BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
-        }
+        Ok(Box::new(backends::Host::open(id, options)?))
     }
 }
 
@@ -135,7 +133,7 @@ fn expected(setup: &VerifySetup, claim: &VerifyItem) -> Result<(), Refusal> {
     if setup.discriminants.as_ref().is_some_and(|seeds| !known(seeds)) {
         return Err(Refusal::UnknownSeed);
     }
-    let discriminant = DiscriminantValue::from_seed(setup.discriminant_bits, &claim.seed)?;
+    let discriminant = setup.scheme.discriminant(setup.discriminant_bits, &claim.seed)?;
     naive::verify(setup.scheme, &discriminant, claim.iterations, &claim.proof)
 }
 

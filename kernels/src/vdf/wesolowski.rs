@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::challenge::challenge;
 use super::form::{Form, Group};
 use super::integer::Int;
-use super::{DiscriminantValue, Refusal, Scheme, wire};
+use super::modular::Engine;
+use super::{DiscriminantValue, Part, Refusal, Scheme, wire};
 use crate::backend::{Control, Error};
 
 /// Group operations between two looks at [`Control`].
@@ -65,7 +66,7 @@ impl<'a> Progress<'a> {
     /// # Errors
     ///
     /// [`Error::Cancelled`].
-    fn add(&self, steps: u64) -> Result<(), Error> {
+    pub fn add(&self, steps: u64) -> Result<(), Error> {
         let done = self.done.fetch_add(steps, Ordering::Relaxed).saturating_add(steps);
         self.control.report(done.min(self.total), self.total);
         self.control.check()
@@ -95,6 +96,7 @@ pub(super) fn square_times(group: &Group, form: Form, count: u64, progress: &Pro
 ///
 /// [`Error::Cancelled`]; [`Error::InvalidInput`] for 0 iterations.
 pub(super) fn evaluate(
+    engine: Engine,
     scheme: Scheme,
     discriminant: &DiscriminantValue,
     iterations: u64,
@@ -107,10 +109,14 @@ pub(super) fn evaluate(
     let plan = Plan::new(iterations);
     let x = group.generator();
     let (y, checkpoints) = square_keeping(&group, plan, &x, iterations, progress)?;
-    let mut bytes = encode(&y, discriminant)?;
-    let prime = challenge(scheme, discriminant, &encode(&x, discriminant)?, &bytes, iterations);
+    let encode = |form: &Form| {
+        wire::encode(scheme, form, discriminant.bits())
+            .ok_or_else(|| Error::InvalidInput("the form does not fit the wire format".into()))
+    };
+    let mut bytes = encode(&y)?;
+    let prime = challenge(engine, scheme, discriminant, &encode(&x)?, &bytes, iterations);
     let proof = prove(&group, plan, &checkpoints, &prime, iterations, progress)?;
-    bytes.extend(encode(&proof, discriminant)?);
+    bytes.extend(encode(&proof)?);
     Ok(bytes)
 }
 
@@ -133,11 +139,6 @@ fn square_keeping(
         left -= run;
     }
     Ok((power, checkpoints))
-}
-
-fn encode(form: &Form, discriminant: &DiscriminantValue) -> Result<Vec<u8>, Error> {
-    wire::encode(form, discriminant.bits())
-        .ok_or_else(|| Error::InvalidInput("the form does not fit the wire format".into()))
 }
 
 /// `x^floor(2^T / prime)`: the sum over digits `d_i` of `2^(k i) d_i`, by buckets of equal digits.
@@ -223,14 +224,20 @@ pub(super) fn power_of_two_modulo(iterations: u64, prime: &Int) -> Int {
     power
 }
 
-/// Checks `y` and `proof` for the generator of `discriminant`.
+/// Checks `y` and `proof` for the form `input`, or the generator of `discriminant`; in Chia's format also the segments
+/// before.
+///
+/// A segment has no output of its own: its proof and challenge give one, and the challenge must be the one of that output.
+/// Source: Wesolowski, eprint 2018/623; Chia-Network/chiavdf `src/verifier.h`.
 ///
 /// # Errors
 ///
 /// Why the bytes prove nothing.
 pub(super) fn verify(
+    engine: Engine,
     scheme: Scheme,
     discriminant: &DiscriminantValue,
+    input: Option<&[u8]>,
     iterations: u64,
     bytes: &[u8],
 ) -> Result<(), Refusal> {
@@ -239,12 +246,42 @@ pub(super) fn verify(
     }
     let group = discriminant.group();
     let bits = discriminant.bits();
-    let (y, proof) = wire::decode(&group, bits, bytes)?;
-    let x = group.generator();
-    // The generator always fits.
-    let x_bytes = wire::encode(&x, bits).ok_or(Refusal::WrongProof)?;
-    let prime = challenge(scheme, discriminant, &x_bytes, &bytes[..wire::form_bytes(bits)], iterations);
-    let remainder = power_of_two_modulo(iterations, &prime);
+    scheme.check_bits(bits)?;
+    wire::check_length(scheme, bits, bytes.len())?;
+    let (y_bytes, rest) = bytes.split_at(wire::form_bytes(scheme, bits));
+    let (proof, rest) = rest.split_at(wire::form_bytes(scheme, bits));
+    // All forms first: what is malformed anywhere costs no group operation.
+    let decode = |part, bytes| wire::decode(scheme, &group, bits, part, bytes);
+    let mut x = input.map_or_else(|| Ok(group.generator()), |bytes| decode(Part::Input, bytes))?;
+    let y = decode(Part::Output, y_bytes)?;
+    let proof = decode(Part::Proof, proof)?;
+    let mut left = iterations;
+    let mut segments = Vec::new();
+    for (index, segment) in wire::segments(rest).enumerate() {
+        left = left.saturating_sub(segment.iterations);
+        if segment.iterations == 0 || left == 0 {
+            return Err(Refusal::SegmentIterations(index));
+        }
+        let prime = Int::from_be_bytes(segment.challenge);
+        if prime.bits() != 8 * segment.challenge.len() || !prime.is_odd() {
+            return Err(Refusal::WrongSegment(index));
+        }
+        segments.push((segment.iterations, prime, decode(Part::Segment(index), segment.proof)?));
+    }
+
+    // Reduced forms fit.
+    let encode = |form: &Form| wire::encode(scheme, form, bits).ok_or(Refusal::WrongProof);
+    let mut x_bytes = encode(&x)?;
+    for (index, (iterations, prime, proof)) in segments.iter().enumerate() {
+        let output = group.joint_power(proof, prime, &x, &power_of_two_modulo(*iterations, prime));
+        let output_bytes = encode(&output)?;
+        if challenge(engine, scheme, discriminant, &x_bytes, &output_bytes, *iterations) != *prime {
+            return Err(Refusal::WrongSegment(index));
+        }
+        (x, x_bytes) = (output, output_bytes);
+    }
+    let prime = challenge(engine, scheme, discriminant, &x_bytes, y_bytes, left);
+    let remainder = power_of_two_modulo(left, &prime);
     if group.joint_power(&proof, &prime, &x, &remainder) == y { Ok(()) } else { Err(Refusal::WrongProof) }
 }
 
