@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use borsh::{BorshDeserialize, BorshSerialize};
 use sha2::{Digest, Sha256};
 use shardmark_kernels::backend::{Control, Error};
-use shardmark_kernels::vdf::{self, Scheme};
+use shardmark_kernels::vdf::{self, Engine, Scheme};
 
 use crate::block::{Header, VdfField};
 use crate::types::{BlockNum, ChainId, Hash, Millis, ShardId, Signature, ValidatorIndex};
@@ -62,6 +62,8 @@ pub struct DelayFunction {
     pub discriminant_bits: u32,
     /// Squarings.
     pub iterations: u64,
+    /// What finds the discriminants. It has no part in the squarings.
+    pub engine: Engine,
 }
 
 impl DelayFunction {
@@ -76,7 +78,7 @@ impl DelayFunction {
     ///
     /// [`Error::Cancelled`]; a size that no discriminant has.
     pub fn evaluate(&self, seed: &Hash, control: &Control) -> Result<Vec<u8>, Error> {
-        vdf::evaluate(self.scheme, self.discriminant_bits, &seed.0, self.iterations, control)
+        self.engine.evaluate(self.scheme, self.discriminant_bits, &seed.0, self.iterations, control)
     }
 
     /// Whether bytes are output and proof for a seed. Runs on the caller's thread.
@@ -85,7 +87,7 @@ impl DelayFunction {
     ///
     /// Why not.
     pub fn verify(&self, seed: &Hash, output_and_proof: &[u8]) -> Result<(), vdf::Refusal> {
-        vdf::verify(self.scheme, self.discriminant_bits, &seed.0, self.iterations, output_and_proof)
+        self.engine.verify(self.scheme, self.discriminant_bits, &seed.0, self.iterations, output_and_proof)
     }
 }
 
@@ -123,7 +125,7 @@ impl BeaconConfig {
         if self.own.0 >= self.validators {
             return Err(format!("validator {} of {}", self.own, self.validators));
         }
-        let DelayFunction { scheme, discriminant_bits, iterations } = self.delay;
+        let DelayFunction { scheme, discriminant_bits, iterations, engine: _ } = self.delay;
         scheme.check_bits(discriminant_bits).map_err(|defect| defect.to_string())?;
         if iterations == 0 {
             return Err("the delay function needs at least one iteration".into());
@@ -462,7 +464,8 @@ mod tests {
     use crate::block::{BeaconField, ChunkCommitment};
     use crate::types::ViewId;
 
-    const DELAY: DelayFunction = DelayFunction { scheme: Scheme::Bound264, discriminant_bits: 256, iterations: 300 };
+    const DELAY: DelayFunction =
+        DelayFunction { scheme: Scheme::Bound264, discriminant_bits: 256, iterations: 300, engine: Engine::SCALAR };
 
     fn config(own: u16, blocks: u64) -> BeaconConfig {
         BeaconConfig {

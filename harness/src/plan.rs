@@ -25,6 +25,7 @@ pub fn visit_kernels(visitor: &mut impl KernelVisitor) {
     visitor.visit::<vdf::Evaluate>();
     visitor.visit::<vdf::Verify>();
     visitor.visit::<vdf::Discriminant>();
+    visitor.visit::<vdf::RsaSquare>();
     visitor.visit::<erasure::Encode>();
     visitor.visit::<erasure::Reconstruct>();
     visitor.visit::<erasure::Disperse>();

@@ -23,7 +23,8 @@ pub fn kernel(context: Context, args: KernelArgs) -> Result<(), Failure> {
         None => Config::parse(DEFAULT, "kernels.toml", &args.set),
     }
     .map_err(Failure::usage)?;
-    let cases = select(&config, &args, &names)?;
+    let mut cases = select(&config, &args, &names)?;
+    cases.sort_by_key(table);
     for case in &cases {
         measure::check_case(case).map_err(|reason| Failure::usage(format!("{}: {reason}", config.name)))?;
     }
@@ -31,11 +32,14 @@ pub fn kernel(context: Context, args: KernelArgs) -> Result<(), Failure> {
     let format = if args.json { Format::Json } else { context.format };
     let total = cases.iter().map(|case| u64::from(case.rounds + case.warmup) * case.backends.len() as u64).sum();
     let mut progress = Progress::new(total);
-    if format == Format::Text {
-        print(&header(context.verbose))?;
-    }
     let (mut failed, mut measured) = (None, false);
+    let mut shown = None;
     for case in &cases {
+        if format == Format::Text && shown != Some(table(case)) {
+            let title = table(case).title().map(|title| format!("\n{title}\n")).unwrap_or_default();
+            progress.suspend(|| print(&(title + &header(context.verbose))))?;
+            shown = Some(table(case));
+        }
         for &backend in &case.backends {
             progress.message(&format!("{} on {backend}", case.name));
             let threads = case.threads.unwrap_or(config.threads);
@@ -84,6 +88,41 @@ fn select(config: &Config, args: &KernelArgs, names: &[&str]) -> Result<Vec<Kern
         case.rounds = args.rounds.unwrap_or(case.rounds);
     }
     Ok(cases)
+}
+
+/// Rows that may be compared with one another. A delay function is sequential: what it takes once, how many run beside each
+/// other and what is done for it by others are three different things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Table {
+    Plain,
+    DelayLatency,
+    DelayThroughput,
+    DelayService,
+}
+
+impl Table {
+    fn title(self) -> Option<&'static str> {
+        match self {
+            Self::Plain => None,
+            Self::DelayLatency => {
+                Some("Delay functions, latency: one instance. No backend makes a single chain faster.")
+            }
+            Self::DelayThroughput => Some(
+                "Delay functions, throughput: independent instances side by side; `batch` counts squarings of all.",
+            ),
+            Self::DelayService => Some("Delay functions, service: work for one instance that is no chain."),
+        }
+    }
+}
+
+fn table(case: &KernelCase) -> Table {
+    let instances = case.params.get("instances").and_then(toml::Value::as_integer);
+    match (case.name.strip_prefix("vdf/"), instances) {
+        (None, _) => Table::Plain,
+        (Some(_), Some(1)) => Table::DelayLatency,
+        (Some(_), Some(_)) => Table::DelayThroughput,
+        (Some(_), None) => Table::DelayService,
+    }
 }
 
 fn header(verbose: bool) -> String {

@@ -6,6 +6,7 @@ use anyhow::{Context as _, anyhow, bail};
 use shardmark_kernels::backend::{Kernel, Options};
 use shardmark_kernels::bls::keys::verify_possession;
 use shardmark_kernels::bls::{AggregateSignatures, SecretKey, VerifyBatch};
+use shardmark_kernels::vdf::Engine;
 
 use crate::beacon::{Beacon, BeaconConfig, DelayFunction};
 use crate::cluster::Usage;
@@ -139,11 +140,15 @@ pub fn parts(spec: &NodeSpec) -> anyhow::Result<Parts> {
     let ledger = Ledger::new(&ledger_config, accounts.genesis()).map_err(Usage)?;
     let load = load(config, &ledger_config, &accounts, spec.index)?;
 
-    let delay = (config.beacon.blocks > 0).then_some(DelayFunction {
-        scheme: config.beacon.scheme,
-        discriminant_bits: config.beacon.discriminant_bits,
-        iterations: config.beacon.iterations,
-    });
+    let delay = match config.beacon.blocks {
+        0 => None,
+        _ => Some(DelayFunction {
+            scheme: config.beacon.scheme,
+            discriminant_bits: config.beacon.discriminant_bits,
+            iterations: config.beacon.iterations,
+            engine: Engine::open(config.backend.vdf).context("backend.vdf")?,
+        }),
+    };
     let beacon = delay.map(|delay| {
         Beacon::new(BeaconConfig {
             chain: committee.chain(),

@@ -8,7 +8,7 @@ use alloy_primitives::{Address, U256};
 use shardmark_kernels::backend::{BackendId, Options, generator};
 use shardmark_kernels::erasure::Code;
 use shardmark_kernels::secp256k1::{SecretKey, address};
-use shardmark_kernels::vdf::Scheme;
+use shardmark_kernels::vdf::{Engine, Scheme};
 
 use crate::beacon::DelayFunction;
 use crate::fbft::committee::Committee;
@@ -28,7 +28,8 @@ pub const SHARD: ShardId = ShardId(0);
 /// Most bytes of a body.
 pub const BLOCK_BYTES: u32 = 4096;
 /// The delay function of runs with a beacon.
-pub const DELAY: DelayFunction = DelayFunction { scheme: Scheme::Bound264, discriminant_bits: 256, iterations: 20 };
+pub const DELAY: DelayFunction =
+    DelayFunction { scheme: Scheme::Bound264, discriminant_bits: 256, iterations: 20, engine: Engine::SCALAR };
 /// Transactions that each home is handed.
 pub const SUBMITTED: usize = 12;
 
