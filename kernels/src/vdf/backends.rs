@@ -105,10 +105,13 @@ struct EvaluateSession<'a> {
 impl Session<Evaluate> for EvaluateSession<'_> {
     fn execute(&mut self, control: &Control) -> Result<(), Error> {
         self.output = None;
-        let steps = wesolowski::evaluation_steps(self.iterations);
+        // Threads that no other instance takes do the proof's work together.
+        let threads = (self.prepared.host.pool.threads() / self.discriminants.len().max(1)).max(1);
+        let steps = wesolowski::evaluation_steps(self.iterations, threads);
         let progress = Progress::new(control, steps.saturating_mul(self.discriminants.len() as u64));
         let (engine, scheme) = (self.prepared.host.engine, self.prepared.setup.scheme);
-        let evaluate = |d: &DiscriminantValue| wesolowski::evaluate(engine, scheme, d, self.iterations, &progress);
+        let evaluate =
+            |d: &DiscriminantValue| wesolowski::evaluate(engine, scheme, d, self.iterations, threads, &progress);
         self.output = Some(self.prepared.host.map(&self.discriminants, evaluate)?);
         Ok(())
     }
@@ -257,7 +260,8 @@ impl Prepared<RsaSquare> for PreparedSquare {
     fn load<'a>(&'a self, input: &'a RsaSquareInput) -> Result<Box<dyn Session<RsaSquare> + 'a>, Error> {
         let values = self.host.map(&input.values, |bytes| self.modulus.decode(bytes).map_err(invalid))?;
         let modulus = self.modulus.limbs();
-        let chains = self.host.engine.chains(&modulus, &values, self.host.pool.threads());
+        let chains = self.host.engine.chains(&modulus, &values);
+        let chains = chains.ok_or_else(|| invalid("the modulus is even or too short"))?;
         Ok(Box::new(SquareSession { prepared: self, iterations: input.iterations, start: chains, end: None }))
     }
 }

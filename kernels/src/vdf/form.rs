@@ -13,6 +13,7 @@ use std::cmp::Ordering;
 use dashu_int::{IBig, UBig};
 
 use super::fixed;
+use super::group::{self, FixedGroup};
 use super::integer::Int;
 use super::lehmer::partial_gcd;
 
@@ -68,6 +69,11 @@ impl Group {
         Form { a: Int::from(2), b: Int::from(1), c }
     }
 
+    /// The same in integers of fixed capacity, if it fits.
+    pub fn fixed(&self) -> Option<FixedGroup> {
+        FixedGroup::new(self.discriminant.bits(), self.identity().to_fixed()?)
+    }
+
     /// The inverse class.
     #[cfg(test)]
     pub fn invert(&self, form: &Form) -> Form {
@@ -81,7 +87,7 @@ impl Group {
 
     /// A class squared `count` times, in integers of fixed capacity where the discriminant fits them. `form` is reduced.
     pub fn square_times(&self, form: &Form, count: u64) -> Form {
-        match (fixed::Squarer::new(self.discriminant.bits()), form.to_fixed()) {
+        match (fixed::Workspace::new(self.discriminant.bits()), form.to_fixed()) {
             (Some(mut squarer), Some(mut fixed)) => {
                 (0..count).for_each(|_| squarer.square(&mut fixed));
                 Form::from_fixed(&fixed)
@@ -151,61 +157,33 @@ impl Group {
         reduce(product)
     }
 
-    /// Squares `count` times; the identity is its own square.
-    fn square_unless_one(&self, form: Form, count: u64) -> Form {
-        if form.a.is_one() || count == 0 { form } else { self.square_times(&form, count) }
-    }
-
     /// `form` to the power `exponent`, which is not negative.
     #[cfg(test)]
     pub fn power(&self, form: &Form, exponent: &Int) -> Form {
         self.joint_power(form, exponent, &self.identity(), &Int::from(0))
     }
 
-    /// `first^exponent * second^small` in one run of squarings (Shamir's trick); exponents are not negative.
-    ///
-    /// Signed windows of width 5 over `first` (inversion is free), single bits over `second`: meant for the generator,
-    /// whose composition is nearly free.
-    pub fn joint_power(&self, first: &Form, exponent: &Int, second: &Form, small: &Int) -> Form {
-        const WINDOW: u32 = 5;
-        let digits = signed_digits(exponent, WINDOW);
-        let mut odd_powers = vec![first.clone()];
-        if exponent.bits() > 1 {
-            let square = self.square(first);
-            while odd_powers.len() < 1 << (WINDOW - 2) {
-                let next = self.compose(&odd_powers[odd_powers.len() - 1], &square);
-                odd_powers.push(next);
+    /// `first^exponent * second^other`, in integers of fixed capacity where the discriminant fits them; exponents are not
+    /// negative and forms are reduced.
+    pub fn joint_power(&self, first: &Form, exponent: &Int, second: &Form, other: &Int) -> Form {
+        match (self.fixed(), first.to_fixed(), second.to_fixed()) {
+            (Some(group), Some(first), Some(second)) => {
+                Form::from_fixed(&group::joint_power(&group, [(&first, exponent), (&second, other)]))
             }
+            _ => group::joint_power(self, [(first, exponent), (second, other)]),
         }
-        let mut power = self.identity();
-        let mut squarings = 0;
-        for index in (0..digits.len().max(small.bits())).rev() {
-            squarings += 1;
-            let digit = digits.get(index).copied().unwrap_or(0);
-            if digit != 0 {
-                let Form { a, b, c } = odd_powers[usize::from(digit.unsigned_abs()) / 2].clone();
-                // An unreduced sign at |b| = a or a = c is no harm: the product is reduced.
-                power = self.square_unless_one(power, std::mem::take(&mut squarings));
-                power = self.compose(&power, &Form { a, b: if digit < 0 { -b } else { b }, c });
-            }
-            if small.bit(index) {
-                power = self.square_unless_one(power, std::mem::take(&mut squarings));
-                power = self.compose(&power, second);
-            }
-        }
-        self.square_unless_one(power, squarings)
     }
 }
 
 impl Form {
     /// The same in integers of fixed capacity, if it fits.
-    fn to_fixed(&self) -> Option<fixed::Form> {
+    pub(super) fn to_fixed(&self) -> Option<fixed::Form> {
         let magnitude = |x: &Int| fixed::Nat::from_limbs(x.0.as_sign_words().1);
         let (a, b, c) = (magnitude(&self.a)?, magnitude(&self.b)?, magnitude(&self.c)?);
         Some(fixed::Form { a, b, negative: self.b.is_negative(), c })
     }
 
-    fn from_fixed(form: &fixed::Form) -> Self {
+    pub(super) fn from_fixed(form: &fixed::Form) -> Self {
         let int = |x: &fixed::Nat| Int(IBig::from(UBig::from_words(x.limbs())));
         let b = int(&form.b);
         Self { a: int(&form.a), b: if form.negative { -b } else { b }, c: int(&form.c) }
@@ -243,30 +221,6 @@ pub(super) fn reduce(form: Form) -> Form {
             _ => return Form { a, b, c },
         }
     }
-}
-
-/// Digits of `exponent`, lowest first, each 0 or odd and below `2^(width - 1)` in magnitude: width-`width` NAF.
-///
-/// Source: Hankerson, Menezes, Vanstone, *Guide to Elliptic Curve Cryptography*, algorithm 3.35.
-fn signed_digits(exponent: &Int, width: u32) -> Vec<i8> {
-    let mut digits = Vec::with_capacity(exponent.bits() + 1);
-    let mut index = 0;
-    let mut carry = 0i8;
-    while index < exponent.bits() || carry != 0 {
-        if (exponent.bit(index) as i8 + carry) & 1 == 0 {
-            // 0 stays 0, 1 + 1 carries on.
-            digits.push(0);
-            index += 1;
-            continue;
-        }
-        let window = (0..width as usize).map(|i| (exponent.bit(index + i) as i8) << i).sum::<i8>() + carry;
-        let digit = if window >= 1 << (width - 1) { window - (1 << width) } else { window };
-        carry = (digit < 0) as i8;
-        digits.push(digit);
-        digits.resize(digits.len() + width as usize - 1, 0);
-        index += width as usize;
-    }
-    digits
 }
 
 #[cfg(test)]

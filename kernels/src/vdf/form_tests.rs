@@ -3,6 +3,7 @@
 use dashu_int::{IBig, UBig};
 use proptest::prelude::*;
 
+use super::super::group::signed_digits;
 use super::*;
 use crate::vdf::{DiscriminantValue, naive};
 
@@ -185,7 +186,7 @@ fn squares_in_fixed_and_in_long_integers_agree() {
 #[test]
 fn a_discriminant_too_long_for_fixed_integers_is_squared_in_long_ones() {
     let (group, d) = group_of(2056, 5);
-    assert!(fixed::Squarer::new(group.discriminant.bits()).is_none());
+    assert!(fixed::Workspace::new(group.discriminant.bits()).is_none());
     let form = element(&group, &[0xa5; 4]);
     assert_eq!(pair(&group.square(&form)), naive::compose(&pair(&form), &pair(&form), &d));
 }

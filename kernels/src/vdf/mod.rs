@@ -28,6 +28,7 @@ mod discriminant;
 mod evaluate;
 mod fixed;
 mod form;
+mod group;
 mod integer;
 mod lehmer;
 mod modular;
@@ -35,6 +36,7 @@ mod naive;
 mod prime;
 mod rsa_square;
 mod search;
+mod tail;
 mod verify;
 mod wesolowski;
 mod wire;
@@ -288,8 +290,8 @@ impl Engine {
         scheme.check_bits(discriminant_bits).map_err(invalid)?;
         let discriminant = scheme.discriminant_on(self, discriminant_bits, seed).map_err(invalid)?;
         control.check()?;
-        let progress = wesolowski::Progress::new(control, wesolowski::evaluation_steps(iterations));
-        wesolowski::evaluate(self, scheme, &discriminant, iterations, &progress)
+        let progress = wesolowski::Progress::new(control, wesolowski::evaluation_steps(iterations, 1));
+        wesolowski::evaluate(self, scheme, &discriminant, iterations, 1, &progress)
     }
 
     /// [`verify()`], on this engine.

@@ -1,4 +1,4 @@
-//! Squaring in the class group of a negative discriminant without allocation: NUDUPL on integers of fixed capacity.
+//! The class group of a negative discriminant without allocation: NUDUPL and NUCOMP on integers of fixed capacity.
 //!
 //! | module | what |
 //! |---|---|
@@ -6,15 +6,21 @@
 //! | `nat` | a natural number in a fixed array |
 //! | `divide` | division with remainder, exact division |
 //! | `euclid` | complete and partial Euclid by Lehmer's method |
-//! | `square` | forms, NUDUPL, reduction |
+//! | `form` | forms, reduction |
+//! | `square` | NUDUPL |
+//! | `compose` | NUCOMP |
 
+mod compose;
 mod divide;
 mod euclid;
+mod form;
 mod limbs;
 mod nat;
 mod square;
 #[cfg(test)]
 mod test_support;
 
+pub(super) use divide::div_rem;
+pub(super) use form::{Form, KeptForm};
 pub(super) use nat::Nat;
-pub(super) use square::{Form, Squarer};
+pub(super) use square::Workspace;

@@ -20,6 +20,13 @@ impl Nat {
     /// 0.
     pub const ZERO: Self = Self { limbs: [0; CAPACITY], len: 0 };
 
+    /// 1.
+    pub(crate) const ONE: Self = {
+        let mut one = Self { limbs: [0; CAPACITY], len: 1 };
+        one.limbs[0] = 1;
+        one
+    };
+
     /// From limbs, lowest first; `None` if there are too many.
     pub fn from_limbs(limbs: &[u64]) -> Option<Self> {
         let limbs = &limbs[..limbs::used(limbs)];
@@ -146,6 +153,12 @@ impl Nat {
         let len = self.len + 1;
         self.limbs[self.len] = 0;
         self.fill(len, limbs::double);
+    }
+
+    /// `self >>= 1`.
+    #[inline]
+    pub(crate) fn halve(&mut self) {
+        self.fill(self.len, |out| limbs::shift_right(out, 1, 0));
     }
 }
 

@@ -1,118 +1,44 @@
-//! Forms of one negative discriminant, and the square of a class by NUDUPL.
+//! The square of a class by NUDUPL, and the space that it shares with composition.
 //!
-//! Sources: Cohen, *A Course in Computational Algebraic Number Theory*, algorithms 5.4.2 (reduction) and 5.4.8
-//! (NUDUPL); Jacobson and van der Poorten, "Computational aspects of NUCOMP", ANTS-V, 2002. The formulas are those of a
-//! lattice, derived at [`Squarer::square`].
+//! Sources: Cohen, *A Course in Computational Algebraic Number Theory*, algorithm 5.4.8 (NUDUPL); Jacobson and van der
+//! Poorten, "Computational aspects of NUCOMP", ANTS-V, 2002. The formulas are those of a lattice, derived at
+//! [`Workspace::square`].
 
 use std::mem::swap;
 
 use super::divide::{self, ExactDivisor, Remainder};
 use super::euclid::Euclid;
+use super::form::Form;
 use super::limbs;
 use super::nat::Nat;
 
-/// Bits of the longest discriminant for which every number of a squaring fits.
+/// Bits of the longest discriminant for which every number of a composition fits.
 pub const MAX_BITS: usize = 2048;
 
-/// A positive definite form `a x² + b x y + c y²`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Form {
-    /// The first coefficient.
-    pub a: Nat,
-    /// The magnitude of the middle coefficient.
-    pub b: Nat,
-    /// Whether the middle coefficient is below 0.
-    pub negative: bool,
-    /// The last coefficient.
-    pub c: Nat,
-}
-
-impl Form {
-    /// Whether `|b| <= a <= c`, and `b >= 0` if either is an equality.
-    pub fn is_reduced(&self) -> bool {
-        let edge = self.b == self.a || self.a == self.c;
-        self.b <= self.a && self.a <= self.c && !(self.negative && (edge || self.b.is_zero()))
-    }
-
-    /// Brings the form to the reduced one of its class.
-    pub fn reduce(&mut self) {
-        let Self { a, b, negative, c } = self;
-        let mut swapped = false;
-        let (mut low, mut high) = (&mut *a, &mut *c);
-        loop {
-            if *b > *low {
-                *negative ^= shorten(low, b, high);
-            } else if *low > *high {
-                swap(&mut low, &mut high);
-                swapped = !swapped;
-                *negative = !*negative;
-            } else {
-                break;
-            }
-        }
-        if *b == *low || *low == *high || b.is_zero() {
-            *negative = false;
-        }
-        if swapped {
-            swap(a, c);
-        }
-    }
-}
-
-/// `b -= 2 q a` and `c -= q (b - q a)` for the `q` that makes `|b|` smallest, or nearly; `b` is above `a` before and a
-/// magnitude after. Whether its sign changes.
-#[inline]
-fn shorten(a: &Nat, b: &mut Nat, c: &mut Nat) -> bool {
-    // The leading bits, of which a has at least 42 if q is to be found from them.
-    let shift = b.bits().saturating_sub(62);
-    let (b_top, a_top) = (limbs::window(b.limbs(), shift) as u64, limbs::window(a.limbs(), shift) as u64);
-    if shift != 0 && a_top >> 42 == 0 || a_top == 0 {
-        return shorten_far(a, b, c);
-    }
-    let mut q = 1;
-    if b_top - a_top >= 2 * a_top {
-        q = (b_top + a_top) / (2 * a_top);
-    }
-    // With q = 1 both differences are of b > a; otherwise q a < b, as q is wrong by less than 1 at most.
-    b.sub_mul(a, q);
-    c.sub_mul(b, q);
-    b.sub_mul(a, q)
-}
-
-/// [`shorten`] where `b` is much longer than `a`.
-#[cold]
-fn shorten_far(a: &Nat, b: &mut Nat, c: &mut Nat) -> bool {
-    let mut twice = a.clone();
-    twice.double();
-    let (mut q, mut product) = (Nat::ZERO, Nat::ZERO);
-    divide::div_rem(&mut b.clone(), &twice, &mut q);
-    product.set_product(&q, a);
-    b.sub(&product);
-    let mut change = Nat::ZERO;
-    change.set_product(&q, b);
-    c.sub(&change);
-    b.sub(&product)
-}
-
-/// Squares forms of one discriminant. Holds the space for it, so that nothing is allocated.
+/// Squares and composes forms of one discriminant. Holds the space for it, so that nothing is allocated.
 #[derive(Clone)]
-pub struct Squarer {
+pub struct Workspace {
     /// Where the partial Euclid stops. One bit below the discriminant's fourth root, the remainder before it still has
     /// about the root's bits: at sizes that are multiples of 256 it then more often fits the root's limbs.
-    stop_bits: usize,
-    euclid: Euclid,
-    remainder: Remainder,
-    divisor: ExactDivisor,
-    k: Nat,
-    g: Nat,
-    t: Nat,
-    u: [Nat; 2],
-    y: [Nat; 2],
-    q: [Nat; 2],
-    product: Nat,
+    pub(super) stop_bits: usize,
+    pub(super) euclid: Euclid,
+    pub(super) remainder: Remainder,
+    pub(super) divisor: ExactDivisor,
+    pub(super) k: Nat,
+    pub(super) g: Nat,
+    pub(super) t: Nat,
+    pub(super) u: [Nat; 2],
+    pub(super) y: [Nat; 2],
+    pub(super) q: [Nat; 2],
+    pub(super) product: Nat,
+    // Of composition alone.
+    pub(super) s: Nat,
+    pub(super) m: Nat,
+    pub(super) p: [Nat; 2],
+    pub(super) common: [Nat; 3],
 }
 
-impl Squarer {
+impl Workspace {
     /// For a negative discriminant of `bits` bits; `None` if the numbers would not fit.
     pub fn new(bits: usize) -> Option<Self> {
         const ZERO: Nat = Nat::ZERO;
@@ -128,6 +54,10 @@ impl Squarer {
             y: [ZERO; 2],
             q: [ZERO; 2],
             product: ZERO,
+            s: ZERO,
+            m: ZERO,
+            p: [ZERO; 2],
+            common: [ZERO; 3],
         })
     }
 
@@ -207,7 +137,7 @@ fn divide_by(x: &mut Nat, y: &Nat, space: &mut Nat) {
 
 /// `out = |±b u + c y| / a`, which is an integer; whether the quotient is negative.
 #[inline]
-fn exact_quotient(
+pub(super) fn exact_quotient(
     divisor: &ExactDivisor,
     a_bits: usize,
     (b, negative, u): (&Nat, bool, &Nat),
