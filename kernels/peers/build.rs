@@ -5,13 +5,21 @@ use std::process::Command;
 use std::{env, fs};
 
 /// Packages whose versions stand in rows, and the variables that hold them.
-const PACKAGES: [(&str, &str); 6] = [
+const PACKAGES: [(&str, &str); 7] = [
     ("blst", "VERSUS_BLST"),
     ("commonware-cryptography", "VERSUS_COMMONWARE"),
     ("raptorq", "VERSUS_RAPTORQ"),
     ("reed-solomon-erasure", "VERSUS_REED_SOLOMON"),
     ("reed-solomon-simd", "VERSUS_REED_SOLOMON_SIMD"),
     ("secp256k1", "VERSUS_SECP256K1"),
+    ("vdf", "VERSUS_POANETWORK"),
+];
+
+/// Features that bind a library of the system: its name for pkg-config, the variable that holds its version, its package.
+const SYSTEM: [(&str, &str, &str, &str); 3] = [
+    ("isal", "libisal", "VERSUS_ISAL", "libisal-dev"),
+    ("gmp", "gmp", "VERSUS_GMP", "libgmp-dev"),
+    ("openssl", "libcrypto", "VERSUS_OPENSSL", "libssl-dev"),
 ];
 
 fn main() {
@@ -26,13 +34,15 @@ fn main() {
             ref found => println!("cargo::error=one version of {package} must be locked, not {found:?}"),
         }
     }
-    if env::var_os("CARGO_FEATURE_ISAL").is_some() {
-        let version = Command::new("pkg-config").args(["--modversion", "libisal"]).output();
-        match version {
+    for (feature, library, variable, package) in SYSTEM {
+        if env::var_os(format!("CARGO_FEATURE_{}", feature.to_uppercase())).is_none() {
+            continue;
+        }
+        match Command::new("pkg-config").args(["--modversion", library]).output() {
             Ok(out) if out.status.success() => {
-                println!("cargo::rustc-env=VERSUS_ISAL={}", String::from_utf8_lossy(&out.stdout).trim());
+                println!("cargo::rustc-env={variable}={}", String::from_utf8_lossy(&out.stdout).trim());
             }
-            _ => println!("cargo::error=feature isal needs the packages libisal-dev and pkg-config"),
+            _ => println!("cargo::error=feature {feature} needs the packages {package} and pkg-config"),
         }
     }
     let compiler = Command::new(variable("RUSTC")).arg("--version").output();

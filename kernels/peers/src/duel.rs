@@ -11,11 +11,17 @@ use crate::host;
 /// A round repeats a side until it took about this long, so that the clock's grain does not show.
 const SLICE: Duration = Duration::from_millis(3);
 
+/// Most rounds of a row whose rounds go over many long items.
+const LONG_ROUNDS: u32 = 5;
+
 /// Makes one call, and says whether its result was right.
 pub type Side<'a> = &'a mut dyn FnMut() -> bool;
 
 /// Makes one call and times what of it counts; None if the result was wrong.
 pub type Watched<'a> = &'a mut dyn FnMut() -> Option<Duration>;
+
+/// As [`Watched`], on one of several items.
+pub type Each<'a> = &'a mut dyn FnMut(usize) -> Option<Duration>;
 
 /// Makes so many calls: nanoseconds a call, or None if a result was wrong.
 type Timer<'a> = &'a mut dyn FnMut(u32) -> Option<f64>;
@@ -200,6 +206,50 @@ impl Table {
         })
     }
 
+    /// As [`Table::duel`] for calls so long that the clock's grain and the preparation do not matter, but interruptions do:
+    /// each side times itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Table::duel`].
+    pub fn duel_long(
+        &mut self,
+        case: &Case,
+        peer: &str,
+        timed: &str,
+        ours: Watched,
+        theirs: Watched,
+    ) -> Result<(), String> {
+        self.measure(case, None, peer, timed, &mut |calls| middle(ours, calls), &mut |calls| middle(theirs, calls))
+    }
+
+    /// As [`Table::duel_long`] over items that take very different times: a round is one call for every item of the case,
+    /// the sides in turn item by item, so its ratio is that of the means. At most five rounds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Table::duel`].
+    pub fn duel_each(&mut self, case: &Case, peer: &str, timed: &str, ours: Each, theirs: Each) -> Result<(), String> {
+        if !self.wants(case.kernel, case.name, peer) {
+            return Ok(());
+        }
+        let mut turn = |swapped: bool, item: usize| {
+            in_turn(case, peer, swapped, &mut || ours(item).map(nanoseconds), &mut || theirs(item).map(nanoseconds))
+        };
+        // Warms up: an item is long enough.
+        turn(false, 0)?;
+        let mut times = Vec::new();
+        for round in 0..self.rounds.min(LONG_ROUNDS) as usize {
+            let mut sums = (0.0, 0.0);
+            for item in 0..case.items as usize {
+                let (ours, theirs) = turn(!(round + item).is_multiple_of(2), item)?;
+                sums = (sums.0 + ours, sums.1 + theirs);
+            }
+            times.push(sums);
+        }
+        self.row(case, None, peer, timed, &times)
+    }
+
     fn measure(
         &mut self,
         case: &Case,
@@ -212,26 +262,32 @@ impl Table {
         if !self.wants(case.kernel, case.name, peer) {
             return Ok(());
         }
-        let wrong = |who: &str| format!("{} {}: {who} gave a wrong result", case.kernel, case.name);
-        let repeat_ours = repeats(ours).ok_or_else(|| wrong("ours"))?;
-        let repeat_theirs = repeats(theirs).ok_or_else(|| wrong(peer))?;
-        let (mut ours_ns, mut peer_ns, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        let repeat_ours = repeats(ours).ok_or_else(|| wrong(case, "ours"))?;
+        let repeat_theirs = repeats(theirs).ok_or_else(|| wrong(case, peer))?;
+        let mut times = Vec::new();
         // Round 0 warms caches, branch predictors and the clock rate for the pair as it will run, and is not counted.
         for round in 0..=self.rounds {
-            let (a, b) = if round.is_multiple_of(2) {
-                let a = ours(repeat_ours);
-                (a, theirs(repeat_theirs))
-            } else {
-                let b = theirs(repeat_theirs);
-                (ours(repeat_ours), b)
-            };
-            let (a, b) = (a.ok_or_else(|| wrong("ours"))?, b.ok_or_else(|| wrong(peer))?);
+            let swapped = !round.is_multiple_of(2);
+            let pair = in_turn(case, peer, swapped, &mut || ours(repeat_ours), &mut || theirs(repeat_theirs))?;
             if round > 0 {
-                ours_ns.push(a / case.items as f64);
-                peer_ns.push(b / case.items as f64);
-                ratios.push(b / a);
+                times.push(pair);
             }
         }
+        self.row(case, coded, peer, timed, &times)
+    }
+
+    /// Prints the row of these rounds: nanoseconds a call of ours and of the peer.
+    fn row(
+        &mut self,
+        case: &Case,
+        coded: Option<Coded>,
+        peer: &str,
+        timed: &str,
+        times: &[(f64, f64)],
+    ) -> Result<(), String> {
+        let mut ours_ns: Vec<f64> = times.iter().map(|(ours, _)| ours / case.items as f64).collect();
+        let mut peer_ns: Vec<f64> = times.iter().map(|(_, peer)| peer / case.items as f64).collect();
+        let mut ratios: Vec<f64> = times.iter().map(|(ours, peer)| peer / ours).collect();
         let (ours_ns, peer_ns) = (percentile(&mut ours_ns, 0.5), percentile(&mut peer_ns, 0.5));
         let ratio = percentile(&mut ratios, 0.5);
         let recorded = coded.map(|coded| coded.recorded).unwrap_or_default();
@@ -248,7 +304,7 @@ impl Table {
             ratio,
             ratio_p10: percentile(&mut ratios, 0.1),
             ratio_p90: percentile(&mut ratios, 0.9),
-            rounds: self.rounds,
+            rounds: times.len() as u32,
             threads: case.ours.threads,
             timed,
             build: &case.ours.build,
@@ -306,6 +362,32 @@ impl Table {
     }
 }
 
+fn wrong(case: &Case, who: &str) -> String {
+    format!("{} {}: {who} gave a wrong result", case.kernel, case.name)
+}
+
+fn nanoseconds(time: Duration) -> f64 {
+    time.as_nanos() as f64
+}
+
+/// What both sides return, ours first unless `swapped`.
+fn in_turn(
+    case: &Case,
+    peer: &str,
+    swapped: bool,
+    ours: &mut dyn FnMut() -> Option<f64>,
+    theirs: &mut dyn FnMut() -> Option<f64>,
+) -> Result<(f64, f64), String> {
+    let mut call_ours = || ours().ok_or_else(|| wrong(case, "ours"));
+    let mut call_theirs = || theirs().ok_or_else(|| wrong(case, peer));
+    if swapped {
+        let theirs = call_theirs()?;
+        Ok((call_ours()?, theirs))
+    } else {
+        Ok((call_ours()?, call_theirs()?))
+    }
+}
+
 /// Calls that fill a slice, by the shortest of a few; None if a result was wrong.
 fn repeats(side: Timer) -> Option<u32> {
     const TRIES: u32 = 3;
@@ -345,6 +427,17 @@ pub fn percentile(samples: &mut [f64], q: f64) -> f64 {
 mod tests {
     use super::*;
 
+    fn description() -> Description {
+        Description {
+            backend: BackendId::Cpu,
+            path: "scalar".into(),
+            device: "d".into(),
+            build: "b".into(),
+            threads: 1,
+            software_adapter: false,
+        }
+    }
+
     #[test]
     fn percentiles_are_of_nearest_rank_whatever_the_order() {
         let mut samples: Vec<f64> = (0..=20).rev().map(f64::from).collect();
@@ -354,14 +447,7 @@ mod tests {
 
     #[test]
     fn a_wrong_result_on_either_side_is_no_row() {
-        let ours = Description {
-            backend: BackendId::Cpu,
-            path: "scalar".into(),
-            device: "d".into(),
-            build: "b".into(),
-            threads: 1,
-            software_adapter: false,
-        };
+        let ours = description();
         let case = Case { kernel: "k", name: "n=1", items: 1, ours: &ours, path: None };
         let mut table = Table::new("", true, 3, BackendId::Cpu);
         let ours_is_wrong = table.duel(&case, "peer", "all", &mut || false, &mut || true);
@@ -404,6 +490,27 @@ mod tests {
         assert_eq!(middle(&mut side, 3), Some(5.0));
         // None as soon as one call is.
         assert_eq!(middle(&mut side, 1), None);
+    }
+
+    #[test]
+    fn a_round_over_items_meets_each_once_on_either_side_and_swaps_the_order() {
+        let ours = description();
+        let case = Case { kernel: "k", name: "n=1", items: 3, ours: &ours, path: None };
+        let calls = std::cell::RefCell::new(Vec::new());
+        let side = |who: char, item: usize| {
+            calls.borrow_mut().push((who, item));
+            Some(Duration::from_nanos(100 * (item as u64 + 1)))
+        };
+        let mut table = Table::new("", true, 25, BackendId::Cpu);
+        let timed = table.duel_each(&case, "peer", "all", &mut |item| side('o', item), &mut |item| side('p', item));
+        assert_eq!((timed, table.is_empty()), (Ok(()), false));
+        let calls = calls.take();
+        assert_eq!(calls.len() as u32, 2 + LONG_ROUNDS * 2 * 3);
+        let first = [('o', 0), ('p', 0), ('p', 1), ('o', 1), ('o', 2), ('p', 2)];
+        let second = [('p', 0), ('o', 0), ('o', 1), ('p', 1), ('p', 2), ('o', 2)];
+        assert_eq!((&calls[2..8], &calls[8..14]), (&first[..], &second[..]));
+        let wrong = table.duel_each(&case, "peer", "all", &mut |item| side('o', item), &mut |_| None);
+        assert_eq!(wrong, Err("k n=1: peer gave a wrong result".into()));
     }
 
     #[test]

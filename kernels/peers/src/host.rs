@@ -44,7 +44,10 @@ pub fn build() -> String {
         format!("# reed-solomon-erasure {}: {}", env!("VERSUS_REED_SOLOMON"), reed_solomon_erasure()),
         format!("# reed-solomon-simd {}: default engine", env!("VERSUS_REED_SOLOMON_SIMD")),
         format!("# raptorq {}: default features", env!("VERSUS_RAPTORQ")),
-        format!("# ISA-L: {}", isal()),
+        format!("# ISA-L: {}", system("isal", option_env!("VERSUS_ISAL"))),
+        format!("# GMP: {}", system("gmp", option_env!("VERSUS_GMP"))),
+        format!("# OpenSSL: {}", system("openssl", option_env!("VERSUS_OPENSSL"))),
+        format!("# poanetwork vdf {}: {}", env!("VERSUS_POANETWORK"), poanetwork()),
         format!("# secp256k1 {}: libsecp256k1 as its crate builds it, feature recovery", env!("VERSUS_SECP256K1")),
     ]
     .join("\n")
@@ -58,9 +61,18 @@ fn reed_solomon_erasure() -> &'static str {
     }
 }
 
-fn isal() -> String {
-    match option_env!("VERSUS_ISAL") {
-        Some(version) => format!("{version}, the system's libisal"),
-        None => "not built in (feature isal)".to_owned(),
+fn poanetwork() -> &'static str {
+    if cfg!(feature = "poanetwork") {
+        "as published, over the system's GMP"
+    } else {
+        "not built in (feature poanetwork)"
+    }
+}
+
+/// A library of the system, if the feature that binds it is built in.
+fn system(feature: &str, version: Option<&str>) -> String {
+    match version {
+        Some(version) => format!("{version}, the system's"),
+        None => format!("not built in (feature {feature})"),
     }
 }

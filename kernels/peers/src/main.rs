@@ -11,6 +11,7 @@ mod host;
 mod layers;
 mod ours;
 mod secp256k1;
+mod vdf;
 mod verify_batch;
 
 use clap::Parser;
@@ -43,6 +44,8 @@ struct Arguments {
     /// The core to pin to.
     #[arg(long, default_value_t = 0)]
     core: usize,
+    #[command(flatten)]
+    programs: vdf::Programs,
 }
 
 fn main() {
@@ -88,6 +91,8 @@ fn run(table: &mut duel::Table, pinned: &Result<usize, String>, arguments: &Argu
         if available::<Recover>(table.backend, &mut missing) {
             secp256k1::rows(table)?;
         }
+        // A backend can have one of these kernels and not another: each row says so itself.
+        vdf::rows(table, &arguments.programs)?;
     }
     Ok(missing)
 }

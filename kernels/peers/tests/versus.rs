@@ -41,6 +41,9 @@ fn json_rows_have_exactly_the_documented_fields() {
         ("erasure/encode", "code=rs-vandermonde k=10 m=4 body_bytes=131072"),
         ("erasure/reconstruct", "code=rs-vandermonde k=10 m=4 missing=4 body_bytes=131072"),
         ("secp256k1/recover", "batch=1 lib"),
+        ("vdf/verify", "scheme=harmony-128 bits=2048 iterations=300 discriminant=cached"),
+        #[cfg(feature = "poanetwork")]
+        ("vdf/square", "bits=512 iterations=10000"),
     ];
     for (kernel, case) in filters {
         let output = versus(&["--json", "--rounds", "3", &format!("{kernel} {case}")]);
@@ -104,6 +107,64 @@ fn a_filter_without_rows_and_a_missing_backend_are_one_line_and_a_code() {
         assert_eq!(cuda.status.code(), Some(4));
         assert!(String::from_utf8_lossy(&cuda.stderr).contains("on cuda: not implemented"));
     }
+}
+
+/// What is said of the cases that match, none of which can be measured.
+fn unavailable(arguments: &[&str]) -> Vec<String> {
+    let output = versus(&[&["--json"], arguments].concat());
+    assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
+    let reason = |line: &str| {
+        let Value::Object(row) = serde_json::from_str(line).unwrap() else { panic!("no object: {line}") };
+        assert_eq!(row.keys().collect::<Vec<_>>(), ["backend", "case", "kernel", "unavailable"], "{line}");
+        row["unavailable"].as_str().unwrap().to_owned()
+    };
+    String::from_utf8(output.stdout).unwrap().lines().map(reason).collect()
+}
+
+#[test]
+fn peers_of_the_delay_functions_that_are_not_here_are_a_reason() {
+    let square = "vdf/square bits=512 iterations=120000 chiavdf";
+    let reasons = unavailable(&[square]);
+    assert!(matches!(&reasons[..], [reason] if reason.contains("not given (--chiavdf-bench")), "{reasons:?}");
+    let reasons = unavailable(&["--chiavdf-bench", "no/such/program", square]);
+    assert!(matches!(&reasons[..], [reason] if reason.contains("no/such/program: ")), "{reasons:?}");
+    let prove = "vdf/evaluate scheme=bound-264 bits=1024 iterations=100000 instances=1 chiavdf";
+    let reasons = unavailable(&["--chiavdf-python", "no/such/program", prove]);
+    assert!(matches!(&reasons[..], [reason] if reason.contains("no/such/program: ")), "{reasons:?}");
+    for feature in ["gmp", "openssl", "poanetwork"] {
+        let built_in = match feature {
+            "gmp" => cfg!(feature = "gmp"),
+            "openssl" => cfg!(feature = "openssl"),
+            _ => cfg!(feature = "poanetwork"),
+        };
+        if !built_in {
+            let (row, peer) = match feature {
+                "gmp" => ("vdf/discriminant bits=2048 seeds=16", "GMP"),
+                "openssl" => ("vdf/rsa-square bits=1024 instances=1 iterations=200000", "OpenSSL"),
+                _ => ("vdf/square bits=1024 iterations=10000", "poanetwork vdf"),
+            };
+            let reasons = unavailable(&[&format!("{row} {peer}")]);
+            let want = format!("{peer}: not built in");
+            assert!(matches!(&reasons[..], [reason] if reason.starts_with(&want)), "{reasons:?}");
+        }
+    }
+    let reasons = unavailable(&["--backend", "cuda", "vdf/verify scheme=bound-264 bits=2048 iterations=300"]);
+    assert_eq!(reasons, ["vdf/verify on cuda: not implemented"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_benchmark_with_another_result_is_no_peer() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let program = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("vdf_bench");
+    let text =
+        "#!/bin/sh\n[ $1 = --version ] && echo vdf_bench 1 || printf 'Time: 9 ms; \\na = 0x2\\nb = 0x1\\nc = 0x3\\n'\n";
+    std::fs::write(&program, text).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let square = "vdf/square bits=512 iterations=120000 chiavdf";
+    let reasons = unavailable(&["--chiavdf-bench", program.to_str().unwrap(), square]);
+    assert!(matches!(&reasons[..], [reason] if reason.contains("another result")), "{reasons:?}");
 }
 
 #[test]

@@ -293,6 +293,15 @@ impl Session<RsaSquare> for SquareSession<'_> {
         Ok(())
     }
 
+    fn path(&self) -> Option<&'static str> {
+        let scalar = self.start.iter().filter(|chains| matches!(chains, Chains::Scalar(..))).count();
+        match scalar {
+            0 => None,
+            all if all == self.start.len() => Some("scalar"),
+            _ => Some("lanes and scalar"),
+        }
+    }
+
     fn output(&mut self) -> Result<Vec<Vec<u8>>, Error> {
         let chains = self.end.as_ref().ok_or_else(|| invalid("nothing was executed"))?;
         Ok(chains.iter().flat_map(Chains::values).map(|value| self.prepared.modulus.encode(&value)).collect())

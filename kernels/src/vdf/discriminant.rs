@@ -14,9 +14,12 @@ use sha2::{Digest, Sha256};
 use super::form::Group;
 use super::integer::Int;
 use super::modular::Engine;
-use super::{DiscriminantDefect, chia, prime};
+use super::prime::{self, Progression};
+use super::{DiscriminantDefect, chia};
 
 const MODULUS: u32 = 8 * 3 * 5 * 7 * 11 * 13;
+
+static PROGRESSION: LazyLock<Progression> = LazyLock::new(|| Progression::new(MODULUS));
 
 static RESIDUES: LazyLock<Vec<u32>> = LazyLock::new(|| {
     let shares_no_factor = |r: &u32| [3, 5, 7, 11, 13].into_iter().all(|p| !r.is_multiple_of(p));
@@ -60,8 +63,8 @@ impl DiscriminantValue {
         Ok(Self { bits, magnitude })
     }
 
-    /// Derives the discriminant of a seed by Harmony's and POA's rule. A composite comes out with a chance below 2^-127 (256 bits) or 2^-229 (2048
-    /// bits) for a seed that was not chosen by trying.
+    /// Derives the discriminant of a seed by Harmony's and POA's rule. A composite comes out with a chance below 2^-127
+    /// (from 256 bits on) or 2^-133 (from 1024 on) for a seed that was not chosen by trying.
     ///
     /// # Errors
     ///
@@ -132,7 +135,7 @@ fn search(engine: Engine, bits: usize, seed: &[u8]) -> Option<Int> {
     if start < top {
         return None;
     }
-    prime::first_prime_in_progression(engine, &start, MODULUS, &top.double())
+    PROGRESSION.first_prime(engine, &start, &top.double())
 }
 
 /// SHA-256(seed, counter) for as many 2-byte counters as `len` needs; `len` is far below 2 MiB.
@@ -188,7 +191,7 @@ mod tests {
         // (2^127 - 1) times a prime, 7 modulo 8 and of exactly 256 bits: no small factor betrays it.
         let mersenne = Int::power_of_two(127) - Int::from(1);
         let start = Int::power_of_two(128) + Int::power_of_two(127) + Int::from(1);
-        let other = prime::first_prime_in_progression(Engine::SCALAR, &start, 8, &Int::power_of_two(129)).unwrap();
+        let other = Progression::new(8).first_prime(Engine::SCALAR, &start, &Int::power_of_two(129)).unwrap();
         let product = mersenne * &other;
         assert_eq!((product.bits(), product.rem_u64(8)), (256, 7));
         let bytes = product.to_be_bytes(32).unwrap();

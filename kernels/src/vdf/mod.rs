@@ -10,9 +10,10 @@
 //! [`evaluate()`] and [`verify()`] are the same computation for one instance. A VDF is sequential by design: threads and
 //! batches raise the number of instances per second, never the speed of one.
 //!
-//! `form.rs` is the class group over the integers of `integer.rs` and the partial Euclid of `lehmer.rs`;
-//! `discriminant.rs` and `challenge.rs` derive primes (`prime.rs`); `wesolowski.rs` proves and verifies; `wire.rs` is the
-//! strict codec; `naive.rs` is the oracle of [`crate::backend::Kernel::check`]. Formats and soundness: `README.md`.
+//! `form.rs` and `fixed/` are the class group, `modular/` the arithmetic that finds primes and squares modulo RSA numbers;
+//! `discriminant.rs` and `challenge.rs` derive primes (`prime.rs`); `wesolowski.rs` proves (`tail.rs`) and verifies;
+//! `wire.rs` and `chia.rs` are the strict codecs; `naive.rs` is the oracle of [`crate::backend::Kernel::check`]. Formats
+//! and soundness: `README.md`.
 
 use std::fmt;
 use std::str::FromStr;

@@ -9,9 +9,9 @@
 //! - a number that somebody supplies: 64 rounds, at most 4^-64 = 2^-128 each time one is tried (Rabin; the bases are
 //!   those of a random oracle, fixed only once the number is);
 //! - a number found by hashing, which nobody chose: the average-case bound of Damgård, Landrock and Pomerance (Math. Comp.
-//!   61, 1993, theorem 2), `k^1.5 2^t t^-0.5 4^(2 - sqrt(t k))` for `k` bits and `t <= k / 9` rounds: 8 rounds from 1024 bits
-//!   on (2^-155 there, 2^-229 at 2048), 28 from 256 bits on (2^-127), 64 below. Searching upwards from a random start
-//!   instead of drawing afresh costs a small factor (Brandt and Damgård, CRYPTO '92).
+//!   61, 1993, theorem 2), `k^1.5 2^t t^-0.5 4^(2 - sqrt(t k))` for `k` bits and `t <= k / 9` rounds: as many as make `t k`
+//!   6144 from 1024 bits on (6 there and 3 at 2048, 2^-133), 28 from 256 bits on (2^-127), 64 below. Searching upwards
+//!   from a random start instead of drawing afresh costs a small factor (Brandt and Damgård, CRYPTO '92).
 //!
 //! The base-2 strong test comes on top.
 
@@ -28,7 +28,7 @@ pub(super) const ROUNDS_SUPPLIED: u32 = 64;
 /// Rounds for a number of `bits` bits that a hash chose.
 pub(super) fn rounds_hashed(bits: usize) -> u32 {
     match bits {
-        1024.. => 8,
+        1024.. => 6144usize.div_ceil(bits) as u32,
         256.. => 28,
         _ => 64,
     }
@@ -171,9 +171,9 @@ fn is_small_prime(n: u64) -> bool {
     n >= 2 && (2..).take_while(|d| d * d <= n).all(|d| !n.is_multiple_of(d))
 }
 
-/// Every prime below 2^20.
+/// Every prime below 2^21.
 pub(super) static SIEVE_PRIMES: LazyLock<Vec<u32>> = LazyLock::new(|| {
-    const LIMIT: usize = 1 << 20;
+    const LIMIT: usize = 1 << 21;
     let mut composite = vec![false; LIMIT];
     let mut primes = Vec::new();
     for n in 2..LIMIT {
@@ -185,45 +185,122 @@ pub(super) static SIEVE_PRIMES: LazyLock<Vec<u32>> = LazyLock::new(|| {
     primes
 });
 
-/// The first prime in `start, start + step, start + 2 step, ...` below `end`.
-///
-/// # Correctness
-///
-/// `start` is odd and above 2^32, `step` is even, below 2^32, and shares no factor with `start`.
-pub(super) fn first_prime_in_progression(engine: Engine, start: &Int, step: u32, end: &Int) -> Option<Int> {
-    /// Steps sieved at a time; at 2048 bits the prime is about 270 steps away on average.
-    const BLOCK: u32 = 4096;
-    let blocks = (0u64..).map(|block| start + Int::from(u64::from(step) * u64::from(BLOCK)) * Int::from(block));
-    let survivors = blocks.flat_map(|start| {
-        let composite = sieve(&start, step, BLOCK as usize);
-        let left = composite.into_iter().enumerate().filter(|(_, composite)| !composite);
-        left.map(move |(index, _)| &start + Int::from(u64::from(step) * index as u64))
-    });
-    Search { engine, candidates: survivors.take_while(|candidate| candidate < end) }.first()
+/// Finds the first primes of progressions with one step.
+pub(super) struct Progression {
+    step: u32,
+    triples: Vec<Triple>,
 }
 
-/// Which of `start + i step`, `i < len`, have a small factor.
-fn sieve(start: &Int, step: u32, len: usize) -> Vec<bool> {
-    let mut composite = vec![false; len];
-    // The prime at which sieving costs as much as the base-2 tests it saves: the cost of a test grows with the cube of
-    // the size. Estimated from timings: about 2^20 at 2048 bits.
-    let limit = (start.bits().pow(3) >> 13) as u64;
-    let depth = SIEVE_PRIMES.partition_point(|&p| u64::from(p) < limit);
-    // Three remainders for one pass over the words of a long number: the product of three primes is below 2^60.
-    for triple in SIEVE_PRIMES[..depth].chunks(3) {
-        let product = triple.iter().map(|&p| u64::from(p)).product();
-        let remainder = start.rem_u64(product);
-        for &p in triple {
-            let p64 = u64::from(p);
-            let Some(inverse) = inverse_modulo(u64::from(step) % p64, p64) else {
-                continue; // p divides the step and so no candidate.
-            };
-            // start + i step = 0 modulo p.
-            let first = (p64 - remainder % p64) % p64 * inverse % p64;
-            (first as usize..len).step_by(p as usize).for_each(|index| composite[index] = true);
-        }
+/// Three primes, whose product is below 2^63: one pass over the limbs of a long number gives three remainders.
+struct Triple {
+    product: u64,
+    /// `-1 / product` modulo 2^64.
+    inverse: u64,
+    /// 2^128 modulo the product.
+    square: u64,
+    primes: [u32; 3],
+    /// Those of the step modulo each prime.
+    inverses: [u32; 3],
+}
+
+impl Triple {
+    /// `a b / 2^64` modulo the product, for any limb `a` and `b` below the product (P. Montgomery, Math. Comp. 44, 1985).
+    fn multiply(&self, a: u64, b: u64) -> u64 {
+        let wide = u128::from(a) * u128::from(b);
+        let sum = self.shift(wide as u64) + (wide >> 64) as u64;
+        sum.checked_sub(self.product).unwrap_or(sum)
     }
-    composite
+
+    /// `low / 2^64` modulo the product, at most the product.
+    fn shift(&self, low: u64) -> u64 {
+        let multiple = u128::from(low.wrapping_mul(self.inverse)) * u128::from(self.product);
+        (multiple >> 64) as u64 + u64::from(low != 0)
+    }
+
+    /// The remainder of a number of one limb or more.
+    fn remainder(&self, limbs: &[u64]) -> u64 {
+        let step = |rest: u64, limb: &u64| {
+            let (low, carry) = rest.overflowing_add(*limb);
+            self.shift(low) + u64::from(carry)
+        };
+        let divided = limbs.iter().fold(0, step);
+        // That is the number over 2^(64 n). With 2^(64 (n + 1)) it is the number; the power goes by the bits of n.
+        let mut power = self.square;
+        for bit in (0..limbs.len().ilog2()).rev() {
+            power = self.multiply(power, power);
+            if limbs.len() >> bit & 1 == 1 {
+                power = self.multiply(power, self.square);
+            }
+        }
+        self.multiply(divided, power)
+    }
+}
+
+impl Progression {
+    /// # Correctness
+    ///
+    /// `step` is even and not 0.
+    pub fn new(step: u32) -> Self {
+        // Primes that divide the step divide no candidate.
+        let useful: Vec<(u32, u32)> = SIEVE_PRIMES
+            .iter()
+            .filter_map(|&p| {
+                let inverse = inverse_modulo(u64::from(step % p), u64::from(p))?;
+                Some((p, inverse as u32))
+            })
+            .collect();
+        let triple = |three: &[(u32, u32)]| {
+            let product: u64 = three.iter().map(|&(p, _)| u64::from(p)).product();
+            // Newton's iteration from 3 bits, which an odd number's own are of its inverse.
+            let inverse = (0..5).fold(product, |x, _| x.wrapping_mul(2u64.wrapping_sub(product.wrapping_mul(x))));
+            let square = ((u128::MAX % u128::from(product)) as u64 + 1) % product;
+            let entry = |i: usize| three.get(i).copied().unwrap_or(three[0]);
+            Triple {
+                product,
+                inverse: inverse.wrapping_neg(),
+                square,
+                primes: [0, 1, 2].map(|i| entry(i).0),
+                inverses: [0, 1, 2].map(|i| entry(i).1),
+            }
+        };
+        Self { step, triples: useful.chunks(3).map(triple).collect() }
+    }
+
+    /// The first prime in `start, start + step, start + 2 step, ...` below `end`.
+    ///
+    /// # Correctness
+    ///
+    /// `start` is odd, above 2^32, and shares no factor with the step.
+    pub fn first_prime(&self, engine: Engine, start: &Int, end: &Int) -> Option<Int> {
+        /// Steps sieved at a time; at 2048 bits the prime is about 270 steps away on average.
+        const BLOCK: u32 = 4096;
+        let step = Int::from(u64::from(self.step));
+        let blocks = (0u64..).map(|block| start + &step * Int::from(u64::from(BLOCK) * block));
+        let survivors = blocks.flat_map(|start| {
+            let composite = self.sieve(&start, BLOCK as usize);
+            let left = composite.into_iter().enumerate().filter(|(_, composite)| !composite);
+            left.map(|(index, _)| &start + &step * Int::from(index as u64)).collect::<Vec<_>>()
+        });
+        Search { engine, candidates: survivors.take_while(|candidate| candidate < end) }.first()
+    }
+
+    /// Which of `start + i step`, `i < len`, have a small factor.
+    fn sieve(&self, start: &Int, len: usize) -> Vec<bool> {
+        let mut composite = vec![false; len];
+        // The prime at which sieving costs as much as the base-2 tests it saves: the cost of a test grows with the cube of
+        // the size. Estimated from timings: about 2^21 at 2048 bits.
+        let limit = (start.bits().pow(3) >> 12) as u64;
+        for triple in self.triples.iter().take_while(|triple| u64::from(triple.primes[0]) < limit) {
+            let remainder = triple.remainder(start.limbs());
+            for (p, inverse) in triple.primes.iter().zip(triple.inverses) {
+                let p64 = u64::from(*p);
+                // start + i step = 0 modulo p.
+                let first = (p64 - remainder % p64) * u64::from(inverse) % p64;
+                (first as usize..len).step_by(*p as usize).for_each(|index| composite[index] = true);
+            }
+        }
+        composite
+    }
 }
 
 /// The inverse of `a` modulo the prime `p`, or `None` for 0.
@@ -249,7 +326,7 @@ mod tests {
         let primes: Vec<u64> = (0..2000).filter(|&n| is_prime(&Int::from(n), 8)).collect();
         let sieved: Vec<u64> = SIEVE_PRIMES.iter().map(|&p| u64::from(p)).take_while(|&p| p < 2000).collect();
         assert_eq!(primes, sieved);
-        assert_eq!((SIEVE_PRIMES.len(), primes.len()), (82_025, 303));
+        assert_eq!((SIEVE_PRIMES.len(), primes.len()), (155_611, 303));
     }
 
     #[test]
@@ -277,16 +354,46 @@ mod tests {
 
     #[test]
     fn the_progression_gives_its_first_prime() {
+        let odd = Progression::new(2);
         for start in [(1u64 << 40) + 1, (1 << 40) + 7, (1 << 50) + 5] {
             let end = Int::from(u64::MAX);
-            let found = first_prime_in_progression(Engine::SCALAR, &Int::from(start), 2, &end).unwrap();
+            let found = odd.first_prime(Engine::SCALAR, &Int::from(start), &end).unwrap();
             let first = (0..).map(|i| Int::from(start + 2 * i)).find(|n| is_prime(n, 16)).unwrap();
             assert_eq!(found, first);
-            assert_eq!(
-                first_prime_in_progression(Engine::SCALAR, &Int::from(start), 2, &first),
-                None,
-                "the end is exclusive"
-            );
+            assert_eq!(odd.first_prime(Engine::SCALAR, &Int::from(start), &first), None, "the end is exclusive");
+        }
+    }
+
+    #[test]
+    fn remainders_of_long_numbers_are_those_of_division() {
+        let progression = Progression::new(120_120);
+        let numbers = (1..70usize).flat_map(|limbs| {
+            let ones = Int::power_of_two(64 * limbs) - Int::from(1);
+            let mixed = ones.div_floor(&Int::from(1_000_003)) + Int::from(5);
+            [ones, mixed, Int::power_of_two(64 * limbs - 1)]
+        });
+        for (index, number) in numbers.enumerate() {
+            let some = progression.triples.iter().skip(index).step_by(977);
+            for triple in some.chain(progression.triples.last()) {
+                assert_eq!(triple.remainder(number.limbs()), number.rem_u64(triple.product), "{number:?}");
+            }
+        }
+        assert!(progression.triples.iter().all(|triple| triple.product < 1 << 63));
+    }
+
+    #[test]
+    fn the_sieve_strikes_out_the_multiples_of_its_primes_and_nothing_else() {
+        let progression = Progression::new(120_120);
+        let start = Int::power_of_two(511) + Int::from(17 + 120_120 * 7);
+        let limit = (start.bits().pow(3) >> 12) as u64;
+        let struck = progression.sieve(&start, 300);
+        for (index, struck) in struck.into_iter().enumerate() {
+            let candidate = &start + Int::from(120_120 * index as u64);
+            let divides = |p: &&u32| u64::from(**p) < limit && candidate.rem_u64(u64::from(**p)) == 0;
+            let divisor = SIEVE_PRIMES.iter().filter(|p| 120_120 % **p != 0).find(divides);
+            // A last triple may reach beyond the limit.
+            assert!(struck || divisor.is_none(), "{index}");
+            assert!(!struck || SIEVE_PRIMES.iter().any(|p| candidate.rem_u64(u64::from(*p)) == 0), "{index}");
         }
     }
 }
