@@ -32,6 +32,18 @@ ROWS = [  # backend, kernel, case, words in the peer's name
     ("simd", "erasure/reconstruct", "code=rs-fft8 k=128 m=128 missing=random body_bytes=1048576", "reed-solomon-simd"),
     ("simd", "erasure/reconstruct", "code=rs-fft16 k=667 m=1333 missing=667 body_bytes=1048576", "reed-solomon-simd"),
     ("cpu", "secp256k1/recover", "batch=1000", "libsecp256k1"),
+    ("cpu", "vdf/square", "bits=2048", "chiavdf"),
+    ("cpu", "vdf/square", "bits=2048", "poanetwork"),
+    ("cpu", "vdf/square", "bits=1024", "chiavdf"),
+    ("cpu", "vdf/evaluate", "scheme=chia-264 bits=1024", "chiavdf"),
+    ("cpu", "vdf/verify", "scheme=chia-264 bits=1024", "chiavdf"),
+    ("cpu", "vdf/verify", "scheme=harmony-128 bits=2048 iterations=300 discriminant=derived", "as published"),
+    ("cpu", "vdf/verify", "scheme=harmony-128 bits=2048 iterations=300 discriminant=derived", "corrected"),
+    ("cpu", "vdf/discriminant", "bits=2048", "GMP"),
+    ("cpu", "vdf/rsa-square", "bits=2048 instances=1", "OpenSSL"),
+    ("simd", "vdf/rsa-square", "bits=2048 instances=4", "GMP"),
+    ("simd", "vdf/rsa-square", "bits=2048 instances=4", "OpenSSL"),
+    ("simd", "vdf/discriminant", "bits=2048", "GMP"),
 ]
 RUNS = ["local-4", "local-16", "local-250", "opaque-4"]
 
@@ -50,7 +62,7 @@ def versus(folder):
     rows = [json.loads(line) for line in (folder / "versus.jsonl").read_text().splitlines()]
     lines = ["| kernel, backend | case | against | ours / peer, an item or data bytes | ratio [p10, p90] |", "| --- | --- | --- | --: | --: |"]
     for backend, kernel, case, words in ROWS:
-        if not any(row["backend"] == backend for row in rows):
+        if not any((row["backend"], row["kernel"]) == (backend, kernel) for row in rows):
             continue
         for row in rows:
             if (row["backend"], row["kernel"]) == (backend, kernel) and row["case"].startswith(case) and words in row["peer"]:

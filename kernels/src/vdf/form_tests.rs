@@ -37,6 +37,22 @@ fn all_forms(group: &Group, d: i64) -> Vec<Form> {
     forms
 }
 
+/// More of them: `SHARDMARK_ORACLE_SQUARINGS=100000 cargo test --release -p shardmark-kernels --lib oracle`.
+#[test]
+fn random_squarings_agree_with_the_oracle_at_every_size() {
+    let count = std::env::var("SHARDMARK_ORACLE_SQUARINGS").map_or(100, |count| count.parse().unwrap());
+    for bits in [512, 1024, 2048] {
+        let (group, d) = group_of(bits, 0x2c);
+        // Squares of squares are as good as random once they have left the generator's small powers.
+        let mut form = element(&group, &[0xd1; 40]);
+        for step in 0..count {
+            let square = group.square(&form);
+            assert_eq!(pair(&square), naive::compose(&pair(&form), &pair(&form), &d), "{bits} bits, step {step}");
+            form = square;
+        }
+    }
+}
+
 #[test]
 fn small_class_groups_are_groups_and_agree_with_gauss() {
     // Prime and composite discriminants, 1 modulo 8 and 5 modulo 8; class numbers from Cohen, table of appendix B.1.
