@@ -127,7 +127,7 @@ fn verify_chia(value: &DiscriminantValue, iterations: u64, bytes: &[u8], d: &IBi
         }
         left -= count;
         let prime = UBig::from_be_bytes(&segment[8..41]);
-        if segment[8] < 0x80 || segment[40] % 2 == 0 {
+        if segment[8] < 0x80 || segment[40].is_multiple_of(2) {
             return Err(Refusal::WrongSegment(index));
         }
         segments.push((count, prime, form(Part::Segment(index), &segment[41..])?));

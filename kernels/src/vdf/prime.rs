@@ -69,12 +69,12 @@ fn base(n: &Int, round: u32) -> Int {
 /// The strong probable prime test for one odd number. Cohen, algorithm 8.2.2.
 enum StrongTest {
     Word(u64),
-    Long(Montgomery),
+    Long(Box<Montgomery>),
 }
 
 impl StrongTest {
     fn new(n: &Int) -> Self {
-        Montgomery::new(n.limbs()).map_or_else(|| Self::Word(n.word_at(0)), Self::Long)
+        Montgomery::new(n.limbs()).map_or_else(|| Self::Word(n.word_at(0)), |ring| Self::Long(Box::new(ring)))
     }
 
     fn passes(&self, base: &Int) -> bool {

@@ -141,7 +141,7 @@ impl Chains {
     /// The values, fully reduced, little-endian.
     pub fn values(&self) -> Vec<Vec<u64>> {
         match self {
-            Self::Scalar(form, ring) => vec![ring.from_form(form)],
+            Self::Scalar(form, ring) => vec![ring.value_of(form)],
             Self::Lanes(batch) => batch.values(),
         }
     }

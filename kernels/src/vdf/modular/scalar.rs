@@ -1,7 +1,7 @@
 //! Arithmetic modulo one odd number of up to 4,096 bits, one chain at a time.
 //!
 //! Values are in Montgomery form and only loosely reduced: below `R`, a power of two that no product leaves (P.
-//! Montgomery, "Modular multiplication without trial division", Math. Comp. 44 (1985)). [`Montgomery::from_form`]
+//! Montgomery, "Modular multiplication without trial division", Math. Comp. 44 (1985)). [`Montgomery::value_of`]
 //! reduces fully.
 //!
 //! Two implementations: `adx.rs` for x86-64 with BMI2 and ADX, chosen at run time, over a whole number of eight limbs;
@@ -158,7 +158,7 @@ impl Montgomery {
     }
 
     /// The value, below the modulus.
-    pub fn from_form(&self, form: &Form) -> Vec<u64> {
+    pub fn value_of(&self, form: &Form) -> Vec<u64> {
         let mut value = form.0.clone();
         let mut unit = [0; MAX_LIMBS];
         unit[0] = 1;
@@ -232,13 +232,13 @@ impl Montgomery {
 
     /// Whether the value is 1.
     pub fn is_one(&self, form: &Form) -> bool {
-        let value = self.from_form(form);
+        let value = self.value_of(form);
         value[0] == 1 && value[1..].iter().all(|&limb| limb == 0)
     }
 
     /// Whether the value is -1.
     pub fn is_minus_one(&self, form: &Form) -> bool {
-        let value = self.from_form(form);
+        let value = self.value_of(form);
         value[0] == self.modulus[0] - 1 && value[1..] == self.modulus[1..self.limbs]
     }
 

@@ -95,28 +95,28 @@ fn check(modulus: &[u64], values: &[Vec<u64>]) {
         for (index, value) in values.iter().enumerate() {
             let reduced = to_big(value) % &big;
             let form = field.to_form(value).unwrap();
-            assert_eq!(to_big(&field.from_form(&form)), reduced, "{field:?} {modulus:x?} {value:x?}");
+            assert_eq!(to_big(&field.value_of(&form)), reduced, "{field:?} {modulus:x?} {value:x?}");
             let mut square = form.clone();
             let mut expected = reduced.clone();
             for _ in 0..3 {
                 field.square_times(&mut square, 1);
                 expected = expected.sqr() % &big;
-                assert_eq!(to_big(&field.from_form(&square)), expected, "{field:?} {modulus:x?} {value:x?}");
+                assert_eq!(to_big(&field.value_of(&square)), expected, "{field:?} {modulus:x?} {value:x?}");
             }
             let other = &values[(index + 1) % values.len()];
             let mut product = form.clone();
             field.multiply(&mut product, &field.to_form(other).unwrap());
             let expected = &reduced * to_big(other) % &big;
-            assert_eq!(to_big(&field.from_form(&product)), expected, "{field:?} {modulus:x?} {value:x?}");
+            assert_eq!(to_big(&field.value_of(&product)), expected, "{field:?} {modulus:x?} {value:x?}");
             let mut double = form.clone();
             field.double(&mut double);
-            assert_eq!(to_big(&field.from_form(&double)), (&reduced << 1) % &big);
+            assert_eq!(to_big(&field.value_of(&double)), (&reduced << 1) % &big);
             // Any limbs below R, as if a kernel had left them.
             if field.modulus.len() == modulus.len() {
                 let mut square = Form(value.clone());
                 field.square_times(&mut square, 2);
                 let r2 = (UBig::ONE << (128 * modulus.len())) % &big;
-                let back = to_big(&field.from_form(&square)) * r2.sqr() % &big;
+                let back = to_big(&field.value_of(&square)) * r2.sqr() % &big;
                 assert_eq!(back, to_big(value).sqr().sqr() % &big, "{field:?} {modulus:x?} {value:x?}");
             }
         }
@@ -165,7 +165,7 @@ fn long_chains_agree() {
                 .map(|field| {
                     let mut form = field.to_form(&start).unwrap();
                     field.square_times(&mut form, count);
-                    field.from_form(&form)
+                    field.value_of(&form)
                 })
                 .collect();
             assert!(ends.iter().all(|end| *end == ends[0]));
@@ -191,9 +191,9 @@ fn powers_match_dashu() {
                 let expected = |base: UBig| power(&base, &exponent, &big);
                 for field in both(&modulus) {
                     let power = field.power(&field.to_form(&base).unwrap(), &exponent);
-                    assert_eq!(to_big(&field.from_form(&power)), expected(to_big(&base)));
+                    assert_eq!(to_big(&field.value_of(&power)), expected(to_big(&base)));
                     let power = field.power_of_two(&exponent);
-                    assert_eq!(to_big(&field.from_form(&power)), expected(UBig::from(2u8)));
+                    assert_eq!(to_big(&field.value_of(&power)), expected(UBig::from(2u8)));
                 }
             }
         }
@@ -304,7 +304,7 @@ fn check_raw(modulus: &[u64], value: &[u64]) {
     for field in both(modulus) {
         let mut form = Form(value.to_vec());
         field.square_times(&mut form, 1);
-        assert_eq!(to_big(&field.from_form(&form)) * &r2 % &big, to_big(value).sqr() % &big, "{modulus:x?} {value:x?}");
+        assert_eq!(to_big(&field.value_of(&form)) * &r2 % &big, to_big(value).sqr() % &big, "{modulus:x?} {value:x?}");
     }
 }
 
