@@ -1,7 +1,8 @@
 //! The integers under the form arithmetic: a narrow seam, so that they can be replaced without touching a formula.
 //!
 //! [`Int`] offers what forms need and nothing more; today it wraps `dashu-int`. What needs words rather than integers
-//! (the partial Euclid of NUCOMP, squaring) lives in `lehmer.rs` and `fixed/`. The oracle in `naive.rs` does not use this module.
+//! (the partial Euclid of NUCOMP, squaring) lives in `lehmer.rs` and `fixed/`. The oracle in `naive.rs` uses this module
+//! for Chia's codec alone.
 
 use std::cmp::Ordering;
 use std::ops::{Add, Mul, Neg, Sub};

@@ -17,6 +17,7 @@ use crate::backend::{Control, Error};
 
 /// Group operations between two looks at [`Control`].
 const STRIDE: u64 = 64;
+
 /// Group operations of one evaluation, for progress.
 pub(super) fn evaluation_steps(iterations: u64, threads: usize) -> u64 {
     iterations.saturating_add(Plan::new(iterations, threads).steps(iterations))
