@@ -66,7 +66,9 @@ fn open_all<K: Kernel>() -> Vec<Candidate<K>> {
             // Scalar code that stands for vectors is slow, and shares all but the vectors with the rest. The best
             // instruction set is one of those that can be forced.
             let brief = isa == Some(Isa::Avx512IfmaEmulated) || isa.is_none() && any_forced;
-            let counts = if brief { &[2][..] } else { &[1, 2] };
+            // On a device the host's threads are few of the work.
+            let device = matches!(id, BackendId::Cuda | BackendId::Wgpu);
+            let counts = if brief || device { &[2][..] } else { &[1, 2] };
             for &threads in counts {
                 let name = format!("{id}{}", isa.map_or_else(String::new, |isa| format!(" ({isa})")));
                 match open(id, threads, isa) {

@@ -158,11 +158,16 @@ fn decompress(group: &Group, discriminant_bits: u32, bytes: &[u8]) -> Option<(In
     Some((a * g, if flags & NEGATIVE_B != 0 { -magnitude } else { magnitude }))
 }
 
-/// The first prime among numbers of `bits` bits hashed from `seed`, the bits of `set` set in each: SHA-256 of the seed,
-/// incremented as one big-endian number before every hash, as many hashes as fill a number.
-fn hash_prime(engine: Engine, seed: &[u8], bits: usize, set: &[usize]) -> Int {
+/// The first prime among the numbers hashed from `seed`.
+fn hash_prime<const N: usize>(engine: Engine, seed: &[u8], bits: usize, set: [usize; N]) -> Int {
+    prime::first_prime(engine, hashed(seed, bits, set))
+}
+
+/// Numbers of `bits` bits hashed from `seed`, the bits of `set` set in each: SHA-256 of the seed, incremented as one
+/// big-endian number before every hash, as many hashes as fill a number.
+fn hashed<const N: usize>(seed: &[u8], bits: usize, set: [usize; N]) -> impl FnMut() -> Int + use<N> {
     let mut sprout = seed.to_vec();
-    prime::first_prime(engine, || {
+    move || {
         let mut bytes = Vec::with_capacity(bits / 8 + 31);
         while bytes.len() < bits / 8 {
             for byte in sprout.iter_mut().rev() {
@@ -174,21 +179,31 @@ fn hash_prime(engine: Engine, seed: &[u8], bits: usize, set: &[usize]) -> Int {
             bytes.extend_from_slice(&Sha256::digest(&sprout));
         }
         bytes.truncate(bits / 8);
-        for &bit in set {
+        for bit in set {
             bytes[bits / 8 - 1 - bit / 8] |= 1 << (bit % 8);
         }
         Int::from_be_bytes(&bytes)
-    })
+    }
+}
+
+/// Bits that are set in a discriminant's magnitude.
+fn set_in_discriminant(bits: u32) -> [usize; 4] {
+    [0, 1, 2, bits as usize - 1]
 }
 
 /// The magnitude of Chia's discriminant for a challenge: prime, 7 modulo 8, of exactly `bits` bits.
 pub(super) fn discriminant(engine: Engine, bits: u32, challenge: &[u8]) -> Int {
-    hash_prime(engine, challenge, bits as usize, &[0, 1, 2, bits as usize - 1])
+    hash_prime(engine, challenge, bits as usize, set_in_discriminant(bits))
+}
+
+/// What may be that magnitude, in order, without a small factor.
+pub(super) fn candidates(bits: u32, challenge: &[u8]) -> impl Iterator<Item = Int> + use<> {
+    prime::likely(hashed(challenge, bits as usize, set_in_discriminant(bits)))
 }
 
 /// The challenge prime for encoded forms `x` and `y`. It binds neither the discriminant nor the number of iterations.
 pub(super) fn challenge(engine: Engine, x: &[u8], y: &[u8]) -> Int {
-    hash_prime(engine, &[x, y].concat(), CHALLENGE_BITS, &[0, CHALLENGE_BITS - 1])
+    hash_prime(engine, &[x, y].concat(), CHALLENGE_BITS, [0, CHALLENGE_BITS - 1])
 }
 
 #[cfg(test)]

@@ -79,6 +79,11 @@ impl DiscriminantValue {
         Ok(Self { bits, magnitude })
     }
 
+    /// A magnitude that a rule found.
+    pub(super) fn found(bits: u32, magnitude: Int) -> Self {
+        Self { bits, magnitude }
+    }
+
     /// Derives the discriminant of a challenge by Chia's rule, HashPrime; a composite comes out as rarely. Challenges that
     /// differ by a small number, read as big-endian integers, can have the same discriminant.
     ///
@@ -124,7 +129,20 @@ pub(super) fn check_bits(bits: u32) -> Result<(), DiscriminantDefect> {
     if allowed { Ok(()) } else { Err(DiscriminantDefect::Bits(bits)) }
 }
 
+/// The first prime of [`candidates`].
 fn search(engine: Engine, bits: usize, seed: &[u8]) -> Option<Int> {
+    let (start, end) = progression(bits, seed)?;
+    PROGRESSION.first_prime(engine, start, end)
+}
+
+/// What may be the magnitude for a seed, in order, without a small factor; `None` if the progression starts outside.
+pub(super) fn candidates(bits: usize, seed: &[u8]) -> Option<impl Iterator<Item = Int> + use<>> {
+    let (start, end) = progression(bits, seed)?;
+    Some(PROGRESSION.candidates(start, end))
+}
+
+/// Where the progression of a seed starts and ends.
+fn progression(bits: usize, seed: &[u8]) -> Option<(Int, Int)> {
     let bytes = expand(seed, bits / 8 + 2);
     let (number, selector) = bytes.split_at(bits / 8);
     let residue = RESIDUES[selector.iter().fold(0, |n, &byte| n << 8 | usize::from(byte)) % RESIDUES.len()];
@@ -135,7 +153,7 @@ fn search(engine: Engine, bits: usize, seed: &[u8]) -> Option<Int> {
     if start < top {
         return None;
     }
-    PROGRESSION.first_prime(engine, &start, &top.double())
+    Some((start, top.double()))
 }
 
 /// SHA-256(seed, counter) for as many 2-byte counters as `len` needs; `len` is far below 2 MiB.
@@ -191,7 +209,7 @@ mod tests {
         // (2^127 - 1) times a prime, 7 modulo 8 and of exactly 256 bits: no small factor betrays it.
         let mersenne = Int::power_of_two(127) - Int::from(1);
         let start = Int::power_of_two(128) + Int::power_of_two(127) + Int::from(1);
-        let other = Progression::new(8).first_prime(Engine::SCALAR, &start, &Int::power_of_two(129)).unwrap();
+        let other = Progression::new(8).first_prime(Engine::SCALAR, start.clone(), Int::power_of_two(129)).unwrap();
         let product = mersenne * &other;
         assert_eq!((product.bits(), product.rem_u64(8)), (256, 7));
         let bytes = product.to_be_bytes(32).unwrap();

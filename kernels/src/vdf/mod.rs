@@ -40,6 +40,8 @@ mod search;
 mod tail;
 mod verify;
 mod wesolowski;
+#[cfg(feature = "wgpu")]
+mod wgpu;
 mod wire;
 
 pub use discriminant::DiscriminantValue;
@@ -87,6 +89,23 @@ impl Scheme {
         match self {
             Self::Harmony128 | Self::Bound264 => DiscriminantValue::from_seed_on(engine, bits, seed),
             Self::Chia264 => DiscriminantValue::from_challenge_on(engine, bits, seed),
+        }
+    }
+
+    /// What may be the magnitude of a seed's discriminant, in order, without a small factor: the first prime is.
+    #[cfg_attr(not(feature = "wgpu"), expect(dead_code, reason = "for devices"))]
+    fn candidates(
+        self,
+        bits: u32,
+        seed: &[u8; 32],
+    ) -> Result<Box<dyn Iterator<Item = integer::Int> + Send>, DiscriminantDefect> {
+        self.check_bits(bits)?;
+        match self {
+            Self::Harmony128 | Self::Bound264 => {
+                let candidates = discriminant::candidates(bits as usize, seed);
+                Ok(Box::new(candidates.ok_or(DiscriminantDefect::NoneForSeed)?))
+            }
+            Self::Chia264 => Ok(Box::new(chia::candidates(bits, seed))),
         }
     }
 

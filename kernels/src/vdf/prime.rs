@@ -105,39 +105,40 @@ fn passes_word(n: u64, base: u64) -> bool {
         })
 }
 
-/// Candidates at a time for the lanes, of those without a small factor; one at a time where there is one lane.
-struct Search<I> {
-    engine: Engine,
-    candidates: I,
-}
-
-impl<I: Iterator<Item = Int>> Search<I> {
-    /// The first candidate that is prime; `None` when there is none. Candidates are odd, above 2^32, and a hash chose them.
-    fn first(mut self) -> Option<Int> {
-        loop {
-            let batch: Vec<Int> = self.candidates.by_ref().take(self.engine.lanes()).collect();
-            if batch.is_empty() {
-                return None;
-            }
-            let passed = self.engine.fermat_base_2(&batch);
-            let prime = |(n, passed): &(Int, bool)| *passed && is_probable_prime(n, rounds_hashed(n.bits()));
-            if let Some((prime, _)) = batch.into_iter().zip(passed).find(prime) {
-                return Some(prime);
-            }
+/// The first candidate that is prime, as many at a time as the engine has lanes; `None` when there is none. Candidates are
+/// odd, above 2^32, and a hash chose them.
+fn first(engine: Engine, mut candidates: impl Iterator<Item = Int>) -> Option<Int> {
+    loop {
+        let batch: Vec<Int> = candidates.by_ref().take(engine.lanes()).collect();
+        if batch.is_empty() {
+            return None;
+        }
+        let passed = engine.fermat_base_2(&batch);
+        if let Some((prime, _)) = batch.into_iter().zip(passed).find(|(n, passed)| *passed && is_prime_hashed(n)) {
+            return Some(prime);
         }
     }
+}
+
+/// Whether an odd number above 2^32 that a hash chose is prime.
+pub(super) fn is_prime_hashed(n: &Int) -> bool {
+    is_probable_prime(n, rounds_hashed(n.bits()))
 }
 
 /// The first prime among candidates that a hash chose, which never end. Those below 2^32 count as composite.
 pub(super) fn first_prime(engine: Engine, candidate: impl FnMut() -> Int) -> Int {
-    let candidates = std::iter::repeat_with(candidate);
-    let mut likely = candidates.filter(|n| n.is_odd() && n.bits() > 32 && has_no_small_factor(n));
+    let mut likely = likely(candidate);
     loop {
         // Ends with a prime only.
-        if let Some(prime) = (Search { engine, candidates: likely.by_ref() }).first() {
+        if let Some(prime) = first(engine, likely.by_ref()) {
             return prime;
         }
     }
+}
+
+/// The candidates without a small factor.
+pub(super) fn likely(candidate: impl FnMut() -> Int) -> impl Iterator<Item = Int> {
+    std::iter::repeat_with(candidate).filter(|n| n.is_odd() && n.bits() > 32 && has_no_small_factor(n))
 }
 
 /// Whether an odd number above 2^32 has no factor among the primes below about 1200.
@@ -270,18 +271,28 @@ impl Progression {
     ///
     /// # Correctness
     ///
+    /// As [`Progression::candidates`].
+    pub fn first_prime(&self, engine: Engine, start: Int, end: Int) -> Option<Int> {
+        first(engine, self.candidates(start, end))
+    }
+
+    /// Those of `start, start + step, start + 2 step, ...` below `end` that have no small factor.
+    ///
+    /// # Correctness
+    ///
     /// `start` is odd, above 2^32, and shares no factor with the step.
-    pub fn first_prime(&self, engine: Engine, start: &Int, end: &Int) -> Option<Int> {
+    pub fn candidates(&self, start: Int, end: Int) -> impl Iterator<Item = Int> {
         /// Steps sieved at a time; at 2048 bits the prime is about 270 steps away on average.
         const BLOCK: u32 = 4096;
         let step = Int::from(u64::from(self.step));
-        let blocks = (0u64..).map(|block| start + &step * Int::from(u64::from(BLOCK) * block));
-        let survivors = blocks.flat_map(|start| {
+        let length = &step * Int::from(u64::from(BLOCK));
+        let blocks = (0u64..).map(move |block| &start + &length * Int::from(block));
+        let survivors = blocks.flat_map(move |start| {
             let composite = self.sieve(&start, BLOCK as usize);
             let left = composite.into_iter().enumerate().filter(|(_, composite)| !composite);
             left.map(|(index, _)| &start + &step * Int::from(index as u64)).collect::<Vec<_>>()
         });
-        Search { engine, candidates: survivors.take_while(|candidate| candidate < end) }.first()
+        survivors.take_while(move |candidate| *candidate < end)
     }
 
     /// Which of `start + i step`, `i < len`, have a small factor.
@@ -356,11 +367,10 @@ mod tests {
     fn the_progression_gives_its_first_prime() {
         let odd = Progression::new(2);
         for start in [(1u64 << 40) + 1, (1 << 40) + 7, (1 << 50) + 5] {
-            let end = Int::from(u64::MAX);
-            let found = odd.first_prime(Engine::SCALAR, &Int::from(start), &end).unwrap();
+            let found = odd.first_prime(Engine::SCALAR, Int::from(start), Int::from(u64::MAX)).unwrap();
             let first = (0..).map(|i| Int::from(start + 2 * i)).find(|n| is_prime(n, 16)).unwrap();
             assert_eq!(found, first);
-            assert_eq!(odd.first_prime(Engine::SCALAR, &Int::from(start), &first), None, "the end is exclusive");
+            assert_eq!(odd.first_prime(Engine::SCALAR, Int::from(start), first), None, "the end is exclusive");
         }
     }
 

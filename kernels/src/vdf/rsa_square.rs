@@ -217,7 +217,14 @@ impl Kernel for RsaSquare {
     }
 
     fn open(id: BackendId, options: &Options) -> Result<Box<dyn Backend<Self>>, Unavailable> {
-        Ok(Box::new(backends::Host::open(id, options)?))
+        match id {
+            BackendId::Cpu | BackendId::Simd => Ok(Box::new(backends::Host::open(id, options)?)),
+            #[cfg(feature = "wgpu")]
+            BackendId::Wgpu => Ok(Box::new(super::wgpu::Device::open(options)?)),
+            #[cfg(not(feature = "wgpu"))]
+            BackendId::Wgpu => Err(Unavailable::NotCompiled),
+            BackendId::Cuda => Err(Unavailable::NotImplemented),
+        }
     }
 }
 

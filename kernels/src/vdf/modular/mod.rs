@@ -13,6 +13,8 @@ use super::integer::Int;
 use crate::backend::{BackendId, Isa, Unavailable};
 use lanes::{Batch, Lanes};
 
+#[cfg(feature = "wgpu")]
+pub(super) use lanes::negative_inverse;
 pub(super) use scalar::{Form, Montgomery};
 
 /// Which code does the arithmetic modulo many numbers: candidates for primes, independent chains of squarings.

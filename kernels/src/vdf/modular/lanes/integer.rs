@@ -98,7 +98,7 @@ fn below(a: &[u64], index: usize, shift: usize) -> u64 {
 }
 
 /// `-1 / modulus mod 2^bits`, of an odd modulus: digit by digit, each ending one more of `modulus * x = -1` in ones.
-pub(super) fn negative_inverse(modulus: &[u64], bits: usize) -> Vec<u64> {
+pub fn negative_inverse(modulus: &[u64], bits: usize) -> Vec<u64> {
     let length = bits.div_ceil(64);
     let mut first = modulus[0];
     for _ in 0..5 {

@@ -25,6 +25,8 @@ mod vector;
 mod words;
 
 use group::{Group, group};
+#[cfg(feature = "wgpu")]
+pub use integer::negative_inverse;
 
 /// The least and the most bits of a modulus.
 pub const MODULUS_BITS: std::ops::RangeInclusive<usize> = 256..=4096;
