@@ -1,4 +1,4 @@
-//! What every backend on the CPU shares: sessions of both kernels over one [`Coder`], byte columns by thread, and the choice
+//! What every backend on the CPU shares, and those on devices where chunks go there and back in one call: sessions of both kernels over one [`Coder`], byte columns by thread, and the choice
 //! of the chunks that a reconstruction computes from.
 //!
 //! A backend implements [`Coder`] for each code: rows of bytes in, rows of bytes out, no allocation it can avoid, nothing
@@ -36,7 +36,11 @@ pub(super) trait Coder: Send + Sync {
 /// A solved pattern.
 pub(super) trait Restore: Send + Sync {
     /// The missing rows, overwritten, from the used ones; both in the order of [`Erasures`], all equally long.
-    fn restore(&self, used: &[&[u8]], missing: &mut [&mut [u8]]);
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`] on a device.
+    fn restore(&self, used: &[&[u8]], missing: &mut [&mut [u8]]) -> Result<(), Error>;
 }
 
 /// Which chunks a reconstruction computes from and which it computes. `used` holds `k` indices, all data chunks that
@@ -231,12 +235,11 @@ impl Codec {
         used.extend(erasures.used.iter().filter_map(|chunk| places[*chunk]));
         self.by_columns(missing, chunk_bytes, control, |range, missing| {
             if range.len() == chunk_bytes {
-                solved.restore(&used, missing);
+                solved.restore(&used, missing)
             } else {
                 let used: Vec<&[u8]> = used.iter().map(|row| &row[range.clone()]).collect();
-                solved.restore(&used, missing);
+                solved.restore(&used, missing)
             }
-            Ok(())
         })
     }
 }

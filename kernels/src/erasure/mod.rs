@@ -20,6 +20,8 @@ pub mod reconstruct;
 pub mod retrieve;
 #[allow(dead_code)]
 mod simd;
+#[cfg(feature = "wgpu")]
+mod wgpu;
 
 use std::fmt;
 

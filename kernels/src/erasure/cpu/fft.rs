@@ -92,7 +92,7 @@ struct ByMatrix {
 }
 
 impl Restore for ByMatrix {
-    fn restore(&self, used: &[&[u8]], missing: &mut [&mut [u8]]) {
+    fn restore(&self, used: &[&[u8]], missing: &mut [&mut [u8]]) -> Result<(), Error> {
         let used: Vec<Symbols> = used.iter().map(|row| read(self.field, row)).collect();
         for (out, row) in missing.iter_mut().zip(&self.rows) {
             let mut sum = vec![0; symbol_count(self.field, out.len())];
@@ -101,6 +101,7 @@ impl Restore for ByMatrix {
             }
             write(self.field, &sum, out);
         }
+        Ok(())
     }
 }
 
@@ -110,7 +111,7 @@ struct ByTransforms {
 }
 
 impl Restore for ByTransforms {
-    fn restore(&self, used: &[&[u8]], missing: &mut [&mut [u8]]) {
+    fn restore(&self, used: &[&[u8]], missing: &mut [&mut [u8]]) -> Result<(), Error> {
         let (field, block) = (self.field, self.transforms.block);
         let len = symbol_count(field, missing.first().map_or(0, |row| row.len()));
         let mut inputs = Vec::with_capacity(self.transforms.inputs.len());
@@ -139,6 +140,7 @@ impl Restore for ByTransforms {
                 write(field, &out, missing[row.chunk]);
             }
         }
+        Ok(())
     }
 }
 

@@ -29,12 +29,16 @@ impl Cpu {
 
     pub(super) fn codec(&self, shape: &Shape) -> Result<Codec, Error> {
         shape.validate()?;
-        let coder: Box<dyn Coder> = match Points::new(shape) {
-            Some(points) => Box::new(fft::Fft::new(points)),
-            None => Box::new(vandermonde::Vandermonde::new(shape)?),
-        };
-        Ok(Codec::new(&self.pool, shape, coder))
+        Ok(Codec::new(&self.pool, shape, scalar_coder(shape)?))
     }
+}
+
+/// The scalar code of a valid shape.
+pub(super) fn scalar_coder(shape: &Shape) -> Result<Box<dyn Coder>, Error> {
+    Ok(match Points::new(shape) {
+        Some(points) => Box::new(fft::Fft::new(points)),
+        None => Box::new(vandermonde::Vandermonde::new(shape)?),
+    })
 }
 
 impl<K: Kernel<Setup = Shape>> Backend<K> for Cpu

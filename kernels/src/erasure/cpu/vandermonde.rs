@@ -68,7 +68,7 @@ struct Solved<'a> {
 }
 
 impl Restore for Solved<'_> {
-    fn restore(&self, used: &[&[u8]], missing: &mut [&mut [u8]]) {
+    fn restore(&self, used: &[&[u8]], missing: &mut [&mut [u8]]) -> Result<(), Error> {
         let (arrived, parity) = used.split_at(self.data.len());
         let syndrome = |(chunk, row): (&&[u8], &&[u8])| {
             let mut syndrome = chunk.to_vec();
@@ -84,6 +84,7 @@ impl Restore for Solved<'_> {
                 multiply(*coefficient, syndrome, out);
             }
         }
+        Ok(())
     }
 }
 

@@ -245,7 +245,7 @@ impl Pass<'_> {
         let (missing, parity) = rows.split_at_mut(parity);
         if let Some(Restoration { solved, used }) = &self.restore {
             let used: Vec<&[u8]> = used.iter().map(|row| &row[bytes.clone()]).collect();
-            solved.restore(&used, missing);
+            solved.restore(&used, missing)?;
         }
         let mut restored = missing.iter().map(|row| &**row);
         let data = self.data.iter().map(|place| place.map(|row| &row[bytes.clone()]).or_else(|| restored.next()));

@@ -76,7 +76,7 @@ mod tests {
                 let received = rows(k, 70);
                 let mut restored = rows(lost, 70);
                 let erasures = Erasures { used, missing };
-                coder.solve(&erasures).unwrap().restore(&slices(&received), &mut outputs(&mut restored));
+                coder.solve(&erasures).unwrap().restore(&slices(&received), &mut outputs(&mut restored)).unwrap();
                 let known: Vec<(usize, &[u8])> =
                     erasures.used.iter().copied().zip(received.iter().map(Vec::as_slice)).collect();
                 let want = naive::extend(&shape(k as u16, m as u16), &known, &erasures.missing);

@@ -5,6 +5,7 @@ use super::Fft16;
 use super::columns::{Block, Columns, Short, Sink, Source};
 use super::tower::{self, Tower};
 use super::transform::Transform;
+use crate::backend::Error;
 use crate::erasure::coder::{COLUMN, Erasures, Restore};
 use crate::erasure::field::Field;
 use crate::erasure::pattern::{Pattern, Transforms};
@@ -78,7 +79,7 @@ fn plan(field: &Field, mut transforms: Transforms) -> Plan {
 }
 
 impl<V: Vectors> Restore for Solved<'_, V> {
-    fn restore(&self, used: &[&[u8]], missing: &mut [&mut [u8]]) {
+    fn restore(&self, used: &[&[u8]], missing: &mut [&mut [u8]]) -> Result<(), Error> {
         if missing.first().is_none_or(|row| row.len() >= COLUMN) {
             self.restore_long(used, missing);
         } else {
@@ -86,6 +87,7 @@ impl<V: Vectors> Restore for Solved<'_, V> {
             self.restore_long(&Short::read(used).rows(), &mut padded.rows_mut());
             padded.write(missing);
         }
+        Ok(())
     }
 }
 

@@ -159,8 +159,8 @@ fn equals_plain<V: Vectors>(shapes: &[(u16, u16)], lengths: &[usize], losses: &[
                 let rows = Rows::new(&mut random, k, len, stride);
                 let [mut got, mut want] = [0, 1].map(|_| Rows::new(&mut Random(6), loss, len, stride));
                 let erasures = Erasures { used, missing };
-                plain.solve(&erasures).unwrap().restore(&rows.get(), &mut want.get_mut());
-                ours.solve(&erasures).unwrap().restore(&rows.get(), &mut got.get_mut());
+                plain.solve(&erasures).unwrap().restore(&rows.get(), &mut want.get_mut()).unwrap();
+                ours.solve(&erasures).unwrap().restore(&rows.get(), &mut got.get_mut()).unwrap();
                 assert!(got.get() == want.get(), "{}: {loss} missing of ({k}, {m}), {len} bytes", V::NAME);
                 assert!(got.between() == want.between(), "{}: around {loss} of ({k}, {m}), {len} bytes", V::NAME);
             }

@@ -3,6 +3,7 @@
 use super::columns::Columns;
 use super::plan::{Mix, Place, Plan, Step, Whole};
 use super::{Fft8, PATTERN, is_faster};
+use crate::backend::Error;
 use crate::erasure::coder::{Erasures, Restore};
 use crate::erasure::field::Field;
 use crate::erasure::pattern::{Pattern, Row, Transforms, transform_products};
@@ -24,8 +25,9 @@ pub(super) fn solve<'a, V: Vectors>(coder: &'a Fft8<V>, erasures: &Erasures) -> 
 struct ByMatrix<V: Vectors>(Matrix<V>);
 
 impl<V: Vectors> Restore for ByMatrix<V> {
-    fn restore(&self, used: &[&[u8]], missing: &mut [&mut [u8]]) {
+    fn restore(&self, used: &[&[u8]], missing: &mut [&mut [u8]]) -> Result<(), Error> {
         self.0.multiply(used, missing);
+        Ok(())
     }
 }
 
@@ -35,9 +37,10 @@ struct ByTransforms<'a, V: Vectors> {
 }
 
 impl<V: Vectors> Restore for ByTransforms<'_, V> {
-    fn restore(&self, used: &[&[u8]], missing: &mut [&mut [u8]]) {
+    fn restore(&self, used: &[&[u8]], missing: &mut [&mut [u8]]) -> Result<(), Error> {
         let multipliers = self.coder.constants.multipliers();
         Columns::<V> { plan: &self.plan, multipliers, inputs: used, outputs: missing }.run(self.coder.v);
+        Ok(())
     }
 }
 

@@ -135,7 +135,7 @@ fn restores_as_the_oracle<V: Vectors>() {
                 let want = oracle(&shape, &erasures.used, &erasures.missing);
                 for len in [1, 2 * V::WIDTH, 400] {
                     let mut restored = vec![vec![0xee; len]; lost];
-                    solved.restore(&slices(&rows(k, len)), &mut outputs(&mut restored));
+                    solved.restore(&slices(&rows(k, len)), &mut outputs(&mut restored)).unwrap();
                     assert!(repeats(&restored, &want), "{} ({k}, {m}) without {:?}", V::NAME, erasures.missing);
                 }
             }
