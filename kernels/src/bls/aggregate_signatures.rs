@@ -86,7 +86,11 @@ impl Kernel for AggregateSignatures {
         match id {
             BackendId::Cpu => Ok(Box::new(cpu::Cpu::open(options)?)),
             BackendId::Simd => simd::open(options),
-            BackendId::Cuda | BackendId::Wgpu => Err(Unavailable::NotImplemented),
+            #[cfg(feature = "wgpu")]
+            BackendId::Wgpu => Ok(Box::new(super::wgpu::Device::open(options)?)),
+            #[cfg(not(feature = "wgpu"))]
+            BackendId::Wgpu => Err(Unavailable::NotCompiled),
+            BackendId::Cuda => Err(Unavailable::NotImplemented),
         }
     }
 }

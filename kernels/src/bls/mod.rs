@@ -26,6 +26,8 @@ mod points;
 pub mod signers;
 mod simd;
 pub mod verify_batch;
+#[cfg(feature = "wgpu")]
+mod wgpu;
 
 use serde::{Deserialize, Serialize};
 

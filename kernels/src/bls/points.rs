@@ -4,6 +4,8 @@
 //! in a Miller loop. The wrappers settle them once. Points are affine unless a name says Jacobian.
 //! Names follow blst 0.3.17, `bindings/blst.h`.
 
+#[cfg(feature = "wgpu")]
+use blst::blst_fp;
 use blst::{
     BLST_ERROR, MultiPoint, blst_fp2, blst_fp12, blst_p1, blst_p1_affine, blst_p2, blst_p2_affine, blst_scalar,
     p1_affines, p2_affines,
@@ -158,6 +160,30 @@ pub(super) fn sum_g1(points: &[G1]) -> blst_p1 {
 /// The sum by batch-affine additions, equal and opposite points and infinity included; infinity if empty.
 pub(super) fn sum_g2(points: &[G2]) -> blst_p2 {
     if points.is_empty() { blst_p2::default() } else { points.add() }
+}
+
+/// The point (X : Y : Z) with x = X / Z and y = Y / Z; infinity has Z = 0.
+#[cfg(feature = "wgpu")]
+pub(super) fn from_homogeneous_g1([x, y, z]: [blst_fp; 3]) -> blst_p1 {
+    let mul = |a: &blst_fp, b: &blst_fp| {
+        let mut out = blst_fp::default();
+        // SAFETY: the function reads two elements and writes one.
+        unsafe { blst::blst_fp_mul(&mut out, a, b) };
+        out
+    };
+    blst_p1 { x: mul(&x, &z), y: mul(&y, &mul(&z, &z)), z }
+}
+
+/// The point (X : Y : Z) with x = X / Z and y = Y / Z; infinity has Z = 0.
+#[cfg(feature = "wgpu")]
+pub(super) fn from_homogeneous_g2([x, y, z]: [blst_fp2; 3]) -> blst_p2 {
+    let mul = |a: &blst_fp2, b: &blst_fp2| {
+        let mut out = blst_fp2::default();
+        // SAFETY: the function reads two elements and writes one.
+        unsafe { blst::blst_fp2_mul(&mut out, a, b) };
+        out
+    };
+    blst_p2 { x: mul(&x, &z), y: mul(&y, &mul(&z, &z)), z }
 }
 
 /// Converts to affine with one inversion for up to 1,536 points.

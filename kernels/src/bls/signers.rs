@@ -65,6 +65,29 @@ pub fn bitmap_of(slots: usize, marked: impl Fn(usize) -> bool) -> Vec<u8> {
     bitmap
 }
 
+/// The keys that a masked sum adds: the marked ones, or if those are more than half the others.
+pub(super) struct Mask<'a> {
+    bitmap: &'a [u8],
+    /// Whether the others are added, so that the sum is that of all keys less this one.
+    pub inverted: bool,
+    /// How many are added.
+    pub terms: usize,
+}
+
+impl<'a> Mask<'a> {
+    /// The bitmap passed [`check_bitmap`] for `slots`.
+    pub fn new(bitmap: &'a [u8], slots: usize) -> Self {
+        let marked = bitmap.iter().map(|byte| byte.count_ones() as usize).sum();
+        let inverted = 2 * marked > slots;
+        Self { bitmap, inverted, terms: if inverted { slots - marked } else { marked } }
+    }
+
+    /// Their slots, ascending.
+    pub fn slots(&self, slots: usize) -> impl Iterator<Item = usize> {
+        (0..slots).filter(|slot| is_marked(self.bitmap, *slot) != self.inverted)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

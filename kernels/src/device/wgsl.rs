@@ -1,4 +1,4 @@
-//! Arithmetic of long integers as WGSL text.
+//! Arithmetic of long integers and of prime fields as WGSL text.
 //!
 //! WGSL has neither a product of 64 bits nor a hint to unroll a loop, so both are written out here. A long integer is a
 //! row of digits of `DIGIT` words of 32 bits; a product of two digits is straight-line code on values that stay in
@@ -95,6 +95,71 @@ pub(crate) fn digits(wide: bool) -> String {
 
     let zeros = vec!["0u"; n - 1].join(", ");
     let _ = writeln!(out, "fn digit_of(word: u32) -> Digit {{ return Digit(word, {zeros}); }}");
+    text
+}
+
+/// A prime field of `N` words in Montgomery form, `R = 2^(32 N)`: the type `Fp` with `fp_add`, `fp_sub` and `fp_mul`, on
+/// values below the modulus, which leaves its highest two bits free.
+///
+/// A product is a loop over the words of one factor, the rest of it written out: a program has few enough products that it
+/// compiles quickly, and all but that factor stay in registers. Source: Koc, Acar, Kaliski, "Analyzing and Comparing
+/// Montgomery Multiplication Algorithms", 1996, CIOS.
+pub(crate) fn prime_field(wide: bool, modulus: &[u32]) -> String {
+    let n = modulus.len();
+    // -1 / modulus modulo 2^32 (Newton's iteration).
+    let inverse = (0..5).fold(1u32, |x, _| x.wrapping_mul(2u32.wrapping_sub(modulus[0].wrapping_mul(x))));
+    let mut text = mac(wide).to_owned();
+    let out = &mut text;
+    let _ = writeln!(out, "alias Fp = array<u32, {n}>;");
+    let join = |word: &str| (0..n).map(|j| format!("{word}{j}")).collect::<Vec<_>>().join(", ");
+    // t less the modulus, if that is not below zero.
+    let reduce_once = |out: &mut String| {
+        let _ = writeln!(out, "var b = 0u;");
+        for (j, p) in modulus.iter().enumerate() {
+            let _ = writeln!(out, "let s{j} = t{j} - {p}u; let d{j} = s{j} - b; b = u32(t{j} < {p}u) | u32(s{j} < b);");
+        }
+        let choice = (0..n).map(|j| format!("select(d{j}, t{j}, b == 1u)")).collect::<Vec<_>>().join(", ");
+        let _ = writeln!(out, "return Fp({choice});\n}}");
+    };
+
+    let _ = writeln!(out, "fn fp_add(x: Fp, y: Fp) -> Fp {{\nvar c = 0u;");
+    for j in 0..n {
+        let _ = writeln!(
+            out,
+            "let u{j} = x[{j}] + y[{j}]; let t{j} = u{j} + c; c = u32(u{j} < x[{j}]) | u32(t{j} < u{j});"
+        );
+    }
+    reduce_once(out);
+
+    let _ = writeln!(out, "fn fp_sub(x: Fp, y: Fp) -> Fp {{\nvar b = 0u;");
+    for j in 0..n {
+        let _ =
+            writeln!(out, "let u{j} = x[{j}] - y[{j}]; let t{j} = u{j} - b; b = u32(x[{j}] < y[{j}]) | u32(u{j} < b);");
+    }
+    let _ = writeln!(out, "let mask = 0u - b;\nvar c = 0u;");
+    for (j, p) in modulus.iter().enumerate() {
+        let _ = writeln!(
+            out,
+            "let v{j} = t{j} + ({p}u & mask); let d{j} = v{j} + c; c = u32(v{j} < t{j}) | u32(d{j} < v{j});"
+        );
+    }
+    let _ = writeln!(out, "return Fp({});\n}}", join("d"));
+
+    let _ = writeln!(out, "fn fp_mul(x: Fp, y: Fp) -> Fp {{\nvar words = y;\nvar s: vec2<u32>;");
+    for j in 0..n {
+        let _ = writeln!(out, "var t{j} = 0u;");
+    }
+    let _ = writeln!(out, "for (var i = 0u; i < {n}u; i++) {{\nlet w = words[i];\ns.y = 0u;");
+    for j in 0..n {
+        let _ = writeln!(out, "s = mac(x[{j}], w, t{j}, s.y); t{j} = s.x;");
+    }
+    let _ = writeln!(out, "let top = s.y;\nlet q = t0 * {}u;", inverse.wrapping_neg());
+    let _ = writeln!(out, "s = mac(q, {}u, t0, 0u);", modulus[0]);
+    for (j, p) in modulus.iter().enumerate().skip(1) {
+        let _ = writeln!(out, "s = mac(q, {p}u, t{j}, s.y); t{} = s.x;", j - 1);
+    }
+    let _ = writeln!(out, "t{} = top + s.y;\n}}", n - 1);
+    reduce_once(out);
     text
 }
 

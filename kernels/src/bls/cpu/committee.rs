@@ -7,7 +7,7 @@ use blst::blst_p1;
 
 use crate::backend::Error;
 use crate::bls::points::{G1, add_g1, decode_g1, in_g1, is_infinite_g1, jacobian_g1, negate_g1, sum_g1};
-use crate::bls::signers::is_marked;
+use crate::bls::signers::Mask;
 use crate::bls::{PUBLIC_KEY_BYTES, Signers};
 use crate::pool::Pool;
 
@@ -42,18 +42,10 @@ impl Committee {
 
     /// The sum of the marked keys. The bitmap passed `check_bitmap`.
     pub(super) fn sum(&self, bitmap: &[u8]) -> blst_p1 {
-        let marked: u32 = bitmap.iter().map(|byte| byte.count_ones()).sum();
-        if 2 * marked as usize <= self.keys.len() {
-            self.sum_where(|slot| is_marked(bitmap, slot))
-        } else {
-            add_g1(&self.total, &negate_g1(self.sum_where(|slot| !is_marked(bitmap, slot))))
-        }
-    }
-
-    fn sum_where(&self, chosen: impl Fn(usize) -> bool) -> blst_p1 {
-        let keys: Vec<G1> =
-            self.keys.iter().enumerate().filter(|(slot, _)| chosen(*slot)).map(|(_, key)| *key).collect();
-        sum_g1(&keys)
+        let mask = Mask::new(bitmap, self.slots());
+        let keys: Vec<G1> = mask.slots(self.slots()).map(|slot| self.keys[slot]).collect();
+        let sum = sum_g1(&keys);
+        if mask.inverted { add_g1(&self.total, &negate_g1(sum)) } else { sum }
     }
 }
 

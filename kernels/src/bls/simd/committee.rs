@@ -16,7 +16,7 @@ use super::sums::{Term, sum, sums};
 use crate::backend::{Control, Error};
 use crate::bls::cpu::committee_keys;
 use crate::bls::points::{G1, add_g1, affine_g1, is_infinite_g1, negate_g1, sum_g1};
-use crate::bls::signers::is_marked;
+use crate::bls::signers::Mask;
 use crate::bls::{PUBLIC_KEY_BYTES, Signers};
 use crate::pool::Pool;
 
@@ -127,25 +127,6 @@ impl<F: Field> Committee<F> {
     }
 }
 
-/// The keys that a masked sum adds: the marked ones, or if those are more than half the others.
-struct Mask<'a> {
-    bitmap: &'a [u8],
-    inverted: bool,
-    terms: usize,
-}
-
-impl<'a> Mask<'a> {
-    fn new(bitmap: &'a [u8], slots: usize) -> Self {
-        let marked = bitmap.iter().map(|byte| byte.count_ones() as usize).sum();
-        let inverted = 2 * marked > slots;
-        Self { bitmap, inverted, terms: if inverted { slots - marked } else { marked } }
-    }
-
-    fn slots(&self, slots: usize) -> impl Iterator<Item = usize> {
-        (0..slots).filter(|slot| is_marked(self.bitmap, *slot) != self.inverted)
-    }
-}
-
 /// Cuts `0..n` bitmaps into pieces for all threads.
 fn chunks(pool: &Pool, n: usize) -> Vec<Range<usize>> {
     let cut = |range: Range<usize>| {
@@ -164,7 +145,7 @@ mod tests {
     use crate::bls::AggregateKeys;
     use crate::bls::material;
     use crate::bls::points::jacobian_g1;
-    use crate::bls::signers::bitmap_of;
+    use crate::bls::signers::{bitmap_of, is_marked};
     use rand::Rng;
 
     fn masked_sums_are_blsts<F: Field>(counts: &[usize]) {
