@@ -11,6 +11,8 @@
 //! - the sums of upper halves are off their start by `rows * (D^2 + 2^(W-1))`, which must stay below `2^(51+W)`;
 //! - a column is the rest of its products, `rows * 2^(W-1)`, the upper halves of the column before over `2^W`, and a digit
 //!   that is added. It must stay below `2^53`, up to where integers are exact.
+//!
+//! With debug assertions the model holds all three against every column.
 
 use super::vector::{Carry, Task, Tile, Vector};
 
@@ -27,6 +29,11 @@ pub(super) const fn fits(w: u32, rows: usize) -> bool {
     upper < 1 << (51 + w) && rows * rest + (upper >> w) + 1 + digit < 1 << 53
 }
 
+/// The largest digit, `D`.
+const fn largest_digit(w: u32) -> f64 {
+    power_of_2(w as i32 - 1) + power_of_2(53 - w as i32)
+}
+
 /// Where a sum of upper halves starts, in units of `2^W`.
 const START: f64 = 1.5 * power_of_2(52);
 
@@ -37,6 +44,9 @@ trait Floats: Copy {
     fn sub(self, rhs: Self) -> Self;
     /// `self * b + c`, rounded once.
     fn mul_add(self, b: Self, c: Self) -> Self;
+    /// In the model: that no lane is larger in size.
+    #[inline(always)]
+    fn assert_at_most(self, _most: f64) {}
 }
 
 /// A sum below `2^53` as a digit of at most `2^(W-1)`, and the multiple of `2^W` that it leaves.
@@ -87,6 +97,10 @@ macro_rules! vector_of_floats {
             let (digit, excess) = split::<Self, W>(sum);
             let out = Floats::add(digit, carry.excess);
             carry.excess = excess;
+            sum.assert_at_most(const { power_of_2(53) - 1.0 });
+            even.assert_at_most(const { power_of_2(51) - 1.0 });
+            odd.assert_at_most(const { power_of_2(51) - 1.0 });
+            out.assert_at_most(const { largest_digit(W) });
             out
         }
         #[inline(always)]
@@ -104,6 +118,7 @@ macro_rules! vector_of_floats {
             let (digit, above) = split::<Self, W>(x.mul_add(bit, x));
             let out = Floats::add(digit, *excess);
             *excess = above;
+            out.assert_at_most(const { largest_digit(W) });
             out
         }
         $($own)*
@@ -136,6 +151,9 @@ impl Floats for Emulated {
     }
     fn mul_add(self, b: Self, c: Self) -> Self {
         Self(std::array::from_fn(|lane| self.0[lane].mul_add(b.0[lane], c.0[lane])))
+    }
+    fn assert_at_most(self, most: f64) {
+        debug_assert!(self.0.iter().all(|lane| lane.abs() <= most), "{:?} above {most}", self.0);
     }
 }
 

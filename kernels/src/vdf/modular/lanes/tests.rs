@@ -244,3 +244,65 @@ fn bad_moduli_are_refused() {
     long[64] = 0;
     assert_eq!(new(Lanes::Emulated4, &[&long]), None);
 }
+
+/// The largest digits there are, of both signs, in every place: what no number has, and no column of them may exceed.
+#[test]
+fn columns_of_the_largest_digits_stay_within_their_bounds() {
+    use super::columns::{Kind, State, Steps};
+    use super::vector::Vector;
+
+    fn squares<V: Vector, const L: usize, const W: u32>(largest: i64) {
+        let patterns: [fn(usize) -> i64; 4] = [|_| 1, |_| -1, |i| 1 - 2 * (i as i64 % 2), |i| 1 - (i as i64 % 2)];
+        let digit = |sign: i64| if V::SIGNED { sign * largest } else { sign.max(0) * largest };
+        for x in patterns {
+            for [n, inverse] in patterns.iter().flat_map(|a| patterns.iter().map(move |b| [a, b])) {
+                let mut state = State::<V, L, W>::new(|_, i| digit(n(i)), |_, i| digit(inverse(i)));
+                state.x = std::array::from_fn(|i| V::from_lanes(|_| digit(x(i))));
+                let bits = [1, 0, 1].map(|bit| V::from_lanes(|_| bit));
+                V::run(Steps { state: &mut state, count: 3, kind: Kind::SquareAndDouble(&bits) });
+            }
+        }
+    }
+    fn doubles<const L: usize, const W: u32>() {
+        squares::<doubles::Emulated, L, W>((1 << (W - 1)) + (1 << (53 - W)));
+    }
+    fn words<const L: usize>() {
+        squares::<words::Emulated, L, 51>((1 << 51) - 1);
+    }
+    doubles::<6, 49>();
+    doubles::<11, 49>();
+    doubles::<22, 48>();
+    doubles::<33, 47>();
+    doubles::<44, 47>();
+    doubles::<67, 46>();
+    doubles::<90, 46>();
+    words::<6>();
+    words::<11>();
+    words::<21>();
+    words::<41>();
+    words::<81>();
+}
+
+/// One column of so many products of equal digits, and what is carried into it.
+#[cfg(debug_assertions)]
+fn column<V: super::vector::Vector, const W: u32>(digit: i64, products: usize, carried: i64) {
+    use super::vector::{Carry, Tile};
+    let digit = V::from_lanes(|_| digit);
+    let mut tile = Tile { low: [V::zero(); 4], even: [V::empty::<W>(); 4], odd: [V::empty::<W>(); 4] };
+    for _ in 0..products {
+        V::multiply(&mut tile.even[0], &mut tile.low[0], digit, digit);
+    }
+    V::column::<W>(&mut Carry { high: V::from_lanes(|_| carried), excess: V::zero() }, &tile, 0);
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn models_notice_columns_beyond_their_bounds() {
+    let panics = |sum: fn()| std::panic::catch_unwind(sum).is_err();
+    assert!(!panics(|| column::<doubles::Emulated, 49>(1 << 48, 11, (1 << 53) - 1)));
+    assert!(panics(|| column::<doubles::Emulated, 49>(1 << 48, 11, 1 << 53)), "a sum of lower halves");
+    assert!(panics(|| column::<doubles::Emulated, 49>(1 << 51, 1, 0)), "a sum of upper halves");
+    assert!(!panics(|| column::<words::Emulated, 51>((1 << 52) - 1, 1023, 1 << 62)));
+    assert!(panics(|| column::<words::Emulated, 51>((1 << 52) - 1, 1, i64::MAX)), "a sum of lower halves");
+    assert!(panics(|| column::<words::Emulated, 51>((1 << 52) - 1, 2048, 0)), "a sum of upper halves");
+}

@@ -1,7 +1,8 @@
 //! Digits as integers: 8 lanes, as instructions of AVX-512 IFMA, and as plain code that gives the same bits.
 //!
 //! The instructions split a product at bit 52. Digits have 51 bits, so that one may be doubled, and an upper half counts
-//! twice. A column of `L` products (a product by a doubled digit is two) is below `2 L * 2^52`, far from overflow.
+//! twice. A column of `L` products (a product by a doubled digit is two) is below `2 L * 2^52`, far from overflow: below
+//! `2^63` for the sizes of [`fits`], which the model holds against every column with debug assertions.
 //! Semantics: Intel 64 and IA-32 Software Developer's Manual, volume 2, `VPMADD52LUQ` and `VPMADD52HUQ`.
 
 use super::vector::{Carry, Task, Tile, Vector};
@@ -22,6 +23,9 @@ trait Words: Copy {
     fn multiply_low(self, a: Self, b: Self) -> Self;
     /// Adds bits 52 to 103 of the product of the factors' low 52 bits.
     fn multiply_high(self, a: Self, b: Self) -> Self;
+    /// In the model: that every lane is below `2^bits`.
+    #[inline(always)]
+    fn assert_below(self, _bits: u32) {}
 }
 
 /// The low `W` bits, and the rest, of a sum and what comes from below it.
@@ -65,7 +69,9 @@ macro_rules! vector_of_words {
         fn column<const W: u32>(carry: &mut Carry<Self>, tile: &Tile<Self>, k: usize) -> Self {
             let sum = Words::add(tile.low[k], carry.high);
             let high = Words::add(tile.even[k], tile.odd[k]);
+            high.assert_below(62);
             carry.high = Words::add(high, high);
+            sum.assert_below(63);
             split::<Self, W>(sum, &mut carry.excess)
         }
         #[inline(always)]
@@ -124,6 +130,9 @@ impl Words for Emulated {
     }
     fn multiply_high(self, a: Self, b: Self) -> Self {
         Words::add(self, a.product(b, 52))
+    }
+    fn assert_below(self, bits: u32) {
+        debug_assert!(self.0.iter().all(|lane| lane >> bits == 0), "{:x?} above 2^{bits}", self.0);
     }
 }
 
