@@ -23,6 +23,7 @@ pub fn visit_kernels(visitor: &mut impl KernelVisitor) {
     visitor.visit::<bls::AggregateSignatures>();
     visitor.visit::<bls::VerifyBatch>();
     visitor.visit::<vdf::Evaluate>();
+    visitor.visit::<vdf::Prove>();
     visitor.visit::<vdf::Verify>();
     visitor.visit::<vdf::Discriminant>();
     visitor.visit::<vdf::RsaSquare>();

@@ -222,6 +222,8 @@ pub trait Kernel: Sized + 'static {
     const NAME: &'static str;
     /// Whether the output is a verdict. Then [`carries_invalid`] says which iterations hold an invalid item.
     const VERDICT: bool = false;
+    /// Whether [`Prepared::load`] does another kernel's work: then `execute_ns` is this one's time, and rates are of it.
+    const EXECUTE_ALONE: bool = false;
     /// The shape, as written in a config.
     type Params: Clone + fmt::Debug + Serialize + DeserializeOwned + Send + Sync;
     /// What lives across calls: committee keys, a code's plan, a discriminant. Canonical encodings.

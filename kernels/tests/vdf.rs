@@ -1,4 +1,4 @@
-//! Published and independently made VDF proofs, hostile bytes, and the conformance suite of the three kernels.
+//! Published and independently made VDF proofs, hostile bytes, and the conformance suite of the kernels.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,7 +10,8 @@ use shardmark_kernels::backend::{BackendId, Control, Error, Kernel, Options, car
 use shardmark_kernels::conformance::conformance;
 use shardmark_kernels::vdf::{
     self, Discriminant, DiscriminantDefect, DiscriminantParams, DiscriminantValue, Evaluate, EvaluateParams,
-    FormDefect, Part, Refusal, RsaSquare, RsaSquareInput, RsaSquareParams, Scheme, Verify, VerifyParams,
+    FormDefect, Part, Prove, ProveInput, ProveParams, Refusal, RsaSquare, RsaSquareInput, RsaSquareParams, Scheme,
+    Verify, VerifyParams,
 };
 
 struct Row {
@@ -281,6 +282,14 @@ fn shapes_that_cannot_run_are_refused_before_anything_runs() {
     for (bits, iterations, instances) in [(2048, 0, 1), (2048, 1, 0), (2047, 1, 1), (128, 1, 1), (1 << 20, 1, 1)] {
         assert!(evaluate(bits, iterations, instances).is_err());
     }
+    let prove =
+        |scheme, discriminant_bits, iterations| Prove::validate(&ProveParams { scheme, discriminant_bits, iterations });
+    assert_eq!(prove(Scheme::Bound264, 2048, 1), Ok(()));
+    for (scheme, bits, iterations) in
+        [(Scheme::Bound264, 2048, 0), (Scheme::Bound264, 2047, 1), (Scheme::Chia264, 2048, 1)]
+    {
+        assert!(prove(scheme, bits, iterations).is_err());
+    }
     assert!(vdf::evaluate(Scheme::Bound264, 256, &[0; 32], 0, &Control::default()).is_err());
     assert!(vdf::evaluate(Scheme::Bound264, 100, &[0; 32], 1, &Control::default()).is_err());
     assert!(
@@ -311,6 +320,62 @@ fn evaluation_conforms() {
         shape(Scheme::Chia264, 256, 500, 2),
     ];
     conformance::<Evaluate>(&shapes, &[1, 2]);
+}
+
+#[test]
+fn proofs_after_the_squarings_conform_and_are_those_of_evaluations() {
+    let shape = |scheme, discriminant_bits, iterations| ProveParams { scheme, discriminant_bits, iterations };
+    let shapes = [
+        shape(Scheme::Bound264, 256, 1),
+        shape(Scheme::Harmony128, 256, 777),
+        shape(Scheme::Bound264, 264, 3000),
+        shape(Scheme::Chia264, 256, 500),
+    ];
+    conformance::<Prove>(&shapes, &[1, 2]);
+    // Longer than integers of fixed capacity.
+    for params in shapes.iter().chain([&shape(Scheme::Bound264, 2056, 300)]) {
+        let setup = Prove::setup(params, 3);
+        let input = Prove::generate(params, &setup, 3, 0);
+        let evaluate = |iterations| {
+            let control = Control::default();
+            vdf::evaluate(params.scheme, params.discriminant_bits, &input.seed, iterations, &control).unwrap()
+        };
+        for threads in [1, 3] {
+            let backend = Prove::open(BackendId::Cpu, &Options { threads, ..Options::default() }).unwrap();
+            let prepared = backend.prepare(&setup).unwrap();
+            let control = Control::default();
+            assert_eq!(prepared.compute(&input, &control), Ok(evaluate(params.iterations)), "{params:?}");
+            let (done, total) = control.progress();
+            assert!(total > params.iterations && done == total, "{done} of {total}");
+        }
+        assert!(Prove::check(&setup, &input, &evaluate(params.iterations + 1)).is_err());
+        assert!(Prove::check(&setup, &input, &Vec::new()).is_err());
+    }
+}
+
+#[test]
+fn a_proof_is_cancelled_in_its_squarings_and_after_them() {
+    let params = ProveParams { scheme: Scheme::Bound264, discriminant_bits: 256, iterations: 3000 };
+    let setup = Prove::setup(&params, 1);
+    let backend = Prove::open(BackendId::Cpu, &Options::default()).unwrap();
+    let prepared = backend.prepare(&setup).unwrap();
+    let cancelled = Control::default();
+    cancelled.cancel();
+    let endless = ProveInput { seed: setup.seeds[0], iterations: 1 << 40 };
+    assert_eq!(prepared.compute(&endless, &cancelled), Err(Error::Cancelled));
+    let input = Prove::generate(&params, &setup, 1, 0);
+    let mut session = prepared.load(&input).unwrap();
+    assert_eq!(session.execute(&cancelled), Err(Error::Cancelled));
+    assert!(session.output().is_err(), "nothing was proved");
+    let control = Control::default();
+    session.execute(&control).unwrap();
+    assert_eq!(Prove::check(&setup, &input, &session.output().unwrap()), Ok(()));
+    // The proof's own steps, without the squarings.
+    let (done, total) = control.progress();
+    assert!(done == total && total < params.iterations, "{done} of {total}");
+    let refused = |input: ProveInput| prepared.load(&input).err().map(|error| error.to_string()).unwrap();
+    assert!(refused(ProveInput { seed: [9; 32], ..input.clone() }).contains("no discriminant for the seed"));
+    assert!(refused(ProveInput { iterations: 0, ..input.clone() }).contains("at least one iteration"));
 }
 
 #[test]

@@ -6,10 +6,10 @@ use std::collections::HashMap;
 
 use super::modular::{Chains, Engine};
 use super::rsa_square::Modulus;
-use super::wesolowski::{self, Progress};
+use super::wesolowski::{self, Progress, Squared};
 use super::{
-    Discriminant, DiscriminantSetup, DiscriminantValue, Evaluate, EvaluateInput, EvaluateSetup, Refusal, RsaSquare,
-    RsaSquareInput, RsaSquareSetup, Scheme, Verify, VerifyItem, VerifySetup, invalid,
+    Discriminant, DiscriminantSetup, DiscriminantValue, Evaluate, EvaluateInput, EvaluateSetup, Prove, ProveInput,
+    ProveSetup, Refusal, RsaSquare, RsaSquareInput, RsaSquareSetup, Scheme, Verify, VerifyItem, VerifySetup, invalid,
 };
 use crate::backend::{Backend, BackendId, Control, Description, Error, Options, Prepared, Session, Unavailable};
 use crate::pool::Pool;
@@ -117,6 +117,75 @@ impl Session<Evaluate> for EvaluateSession<'_> {
     }
 
     fn output(&mut self) -> Result<Vec<Vec<u8>>, Error> {
+        executed(&self.output)
+    }
+}
+
+impl Backend<Prove> for Host {
+    fn description(&self) -> Description {
+        self.describe(Some("the challenge"))
+    }
+
+    fn prepare(&self, setup: &ProveSetup) -> Result<Box<dyn Prepared<Prove>>, Error> {
+        let ProveSetup { scheme, discriminant_bits: bits, ref seeds } = *setup;
+        scheme.check_bits(bits).map_err(invalid)?;
+        let discriminant = |seed: &[u8; 32]| {
+            let value = scheme.discriminant_on(self.engine, bits, seed).map_err(invalid)?;
+            Ok((*seed, value))
+        };
+        let discriminants = self.map(seeds, discriminant)?.into_iter().collect();
+        Ok(Box::new(PreparedProve { host: self.clone(), scheme, discriminants }))
+    }
+}
+
+struct PreparedProve {
+    host: Host,
+    scheme: Scheme,
+    discriminants: HashMap<[u8; 32], DiscriminantValue>,
+}
+
+impl PreparedProve {
+    fn square(&self, input: &ProveInput, progress: &Progress) -> Result<Squared<'_>, Error> {
+        let discriminant = self.discriminants.get(&input.seed).ok_or_else(|| invalid(Refusal::UnknownSeed))?;
+        wesolowski::square(self.scheme, discriminant, input.iterations, self.host.pool.threads(), progress)
+    }
+
+    fn prove(&self, squared: &Squared, progress: &Progress) -> Result<Vec<u8>, Error> {
+        // In the pool, whose threads share the work.
+        let proofs = self.host.pool.try_map(1, |_| squared.prove(self.host.engine, progress))?;
+        Ok(proofs.concat())
+    }
+}
+
+impl Prepared<Prove> for PreparedProve {
+    fn load<'a>(&'a self, input: &'a ProveInput) -> Result<Box<dyn Session<Prove> + 'a>, Error> {
+        let squared = self.square(input, &Progress::new(&Control::default(), input.iterations))?;
+        Ok(Box::new(ProveSession { prepared: self, squared, output: None }))
+    }
+
+    /// The squarings too can be followed and cancelled.
+    fn compute(&self, input: &ProveInput, control: &Control) -> Result<Vec<u8>, Error> {
+        let steps = wesolowski::evaluation_steps(input.iterations, self.host.pool.threads());
+        let progress = Progress::new(control, steps);
+        self.prove(&self.square(input, &progress)?, &progress)
+    }
+}
+
+struct ProveSession<'a> {
+    prepared: &'a PreparedProve,
+    squared: Squared<'a>,
+    output: Option<Vec<u8>>,
+}
+
+impl Session<Prove> for ProveSession<'_> {
+    fn execute(&mut self, control: &Control) -> Result<(), Error> {
+        self.output = None;
+        let progress = Progress::new(control, self.squared.steps());
+        self.output = Some(self.prepared.prove(&self.squared, &progress)?);
+        Ok(())
+    }
+
+    fn output(&mut self) -> Result<Vec<u8>, Error> {
         executed(&self.output)
     }
 }

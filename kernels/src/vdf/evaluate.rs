@@ -5,7 +5,7 @@
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::{Scheme, backends, invalid, naive};
+use super::{Refusal, Scheme, backends, invalid, naive};
 use crate::backend::{Backend, BackendId, Error, Kernel, Mismatch, Options, Unavailable, Work, generator};
 
 /// The kernel `vdf/evaluate`.
@@ -76,11 +76,7 @@ impl Kernel for Evaluate {
             return mismatch(output.len().min(input.seeds.len()), format!("{} outputs", output.len()), "one per seed");
         }
         for (item, (seed, bytes)) in input.seeds.iter().zip(output).enumerate() {
-            let verdict = (setup.scheme)
-                .discriminant(setup.discriminant_bits, seed)
-                .map_err(Into::into)
-                .and_then(|d| naive::verify(setup.scheme, &d, input.iterations, bytes));
-            if let Err(refusal) = verdict {
+            if let Err(refusal) = judge(setup.scheme, setup.discriminant_bits, seed, input.iterations, bytes) {
                 return mismatch(item, refusal.to_string(), "a valid proof");
             }
         }
@@ -97,6 +93,17 @@ impl Kernel for Evaluate {
     fn open(id: BackendId, options: &Options) -> Result<Box<dyn Backend<Self>>, Unavailable> {
         Ok(Box::new(backends::Host::open(id, options)?))
     }
+}
+
+/// The oracle's verdict on an evaluation of one instance.
+pub(super) fn judge(
+    scheme: Scheme,
+    discriminant_bits: u32,
+    seed: &[u8; 32],
+    iterations: u64,
+    bytes: &[u8],
+) -> Result<(), Refusal> {
+    naive::verify(scheme, &scheme.discriminant(discriminant_bits, seed)?, iterations, bytes)
 }
 
 pub(super) fn random_seed(rng: &mut impl Rng) -> [u8; 32] {

@@ -3,6 +3,7 @@
 //! | kernel | input | output |
 //! |---|---|---|
 //! | [`Evaluate`] `vdf/evaluate` | seeds, iterations | `y` then proof per seed |
+//! | [`Prove`] `vdf/prove` | a seed, squared already | `y` then proof |
 //! | [`Verify`] `vdf/verify` | seed, iterations, `y` then proof | a verdict per proof, with its reason |
 //! | [`Discriminant`] `vdf/discriminant` | seeds | the discriminant's magnitude per seed |
 //! | [`RsaSquare`] `vdf/rsa-square` | values modulo an RSA number, iterations | each squared so often |
@@ -35,6 +36,7 @@ mod lehmer;
 mod modular;
 mod naive;
 mod prime;
+mod prove;
 mod rsa_square;
 mod search;
 mod tail;
@@ -47,6 +49,7 @@ mod wire;
 pub use discriminant::DiscriminantValue;
 pub use evaluate::{Evaluate, EvaluateInput, EvaluateParams, EvaluateSetup};
 pub use modular::Engine;
+pub use prove::{Prove, ProveInput, ProveParams, ProveSetup};
 pub use rsa_square::{RsaDefect, RsaSquare, RsaSquareInput, RsaSquareParams, RsaSquareSetup};
 pub use search::{Discriminant, DiscriminantParams, DiscriminantSetup};
 pub use verify::{Verify, VerifyItem, VerifyParams, VerifySetup};

@@ -6,9 +6,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::challenge::challenge;
-use super::fixed::Nat;
+use super::fixed::{KeptForm, Nat};
 use super::form::{Form, Group};
-use super::group::Operations;
+use super::group::FixedGroup;
 use super::integer::Int;
 use super::modular::Engine;
 use super::tail::{Plan, Quotient, prove, square_keeping};
@@ -75,46 +75,87 @@ pub(super) fn evaluate(
     threads: usize,
     progress: &Progress,
 ) -> Result<Vec<u8>, Error> {
-    if iterations == 0 {
-        return Err(Error::InvalidInput(Refusal::NoIterations.to_string()));
-    }
-    let group = discriminant.group();
-    let x = group.generator();
-    let run = Run { engine, scheme, discriminant, iterations, threads, progress };
-    match (group.fixed(), x.to_fixed()) {
-        (Some(fixed), Some(x)) => run.with(&fixed, &x, Form::from_fixed),
-        _ => run.with(&group, &x, Form::clone),
-    }
+    square(scheme, discriminant, iterations, threads, progress)?.prove(engine, progress)
 }
 
-/// What an evaluation is of, and where it says how far it is.
-struct Run<'a> {
-    engine: Engine,
+/// An evaluation whose squarings are done.
+pub(super) struct Squared<'a> {
+    scheme: Scheme,
+    discriminant: &'a DiscriminantValue,
+    iterations: u64,
+    plan: Plan,
+    /// The generator and `y`, in the scheme's format.
+    x: Vec<u8>,
+    y: Vec<u8>,
+    powers: Powers,
+}
+
+/// What the proof is made of: powers on the way to `y`.
+enum Powers {
+    Fixed(Box<FixedGroup>, Vec<KeptForm>),
+    Any(Group, Vec<Form>),
+}
+
+/// The squarings of [`evaluate`], for a proof on `threads` threads.
+///
+/// # Errors
+///
+/// As [`evaluate`].
+pub(super) fn square<'a>(
     scheme: Scheme,
     discriminant: &'a DiscriminantValue,
     iterations: u64,
     threads: usize,
-    progress: &'a Progress<'a>,
+    progress: &Progress,
+) -> Result<Squared<'a>, Error> {
+    if iterations == 0 {
+        return Err(Error::InvalidInput(Refusal::NoIterations.to_string()));
+    }
+    let (plan, step) = (Plan::new(iterations, threads), |steps| progress.add(steps));
+    let group = discriminant.group();
+    let x = group.generator();
+    let (y, powers) = match (group.fixed(), x.to_fixed()) {
+        (Some(fixed), Some(x)) => {
+            let (y, kept) = square_keeping(&fixed, plan, &x, iterations, &step)?;
+            (Form::from_fixed(&y), Powers::Fixed(Box::new(fixed), kept))
+        }
+        _ => {
+            let (y, kept) = square_keeping(&group, plan, &x, iterations, &step)?;
+            (y, Powers::Any(group, kept))
+        }
+    };
+    let (x, y) = (encode(scheme, discriminant, &x)?, encode(scheme, discriminant, &y)?);
+    Ok(Squared { scheme, discriminant, iterations, plan, x, y, powers })
 }
 
-impl Run<'_> {
-    fn with<G: Operations>(&self, group: &G, x: &G::Form, form: impl Fn(&G::Form) -> Form) -> Result<Vec<u8>, Error> {
-        let Self { engine, scheme, discriminant, iterations, threads, progress } = *self;
-        let encode = |element: &G::Form| {
-            wire::encode(scheme, &form(element), discriminant.bits())
-                .ok_or_else(|| Error::InvalidInput("the form does not fit the wire format".into()))
-        };
-        let plan = Plan::new(iterations, threads);
-        let step = |steps| progress.add(steps);
-        let (y, kept) = square_keeping(group, plan, x, iterations, &step)?;
-        let mut bytes = encode(&y)?;
-        let prime = challenge(engine, scheme, discriminant, &encode(x)?, &bytes, iterations);
+impl Squared<'_> {
+    /// Group operations of [`Self::prove`], for progress.
+    pub fn steps(&self) -> u64 {
+        self.plan.steps(self.iterations)
+    }
+
+    /// `y` then `proof`, on as many threads of the current pool as the squarings were for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cancelled`].
+    pub fn prove(&self, engine: Engine, progress: &Progress) -> Result<Vec<u8>, Error> {
+        let Self { scheme, discriminant, iterations, plan, x, y, powers } = self;
+        let prime = challenge(engine, *scheme, discriminant, x, y, *iterations);
         let prime =
             Nat::from_limbs(prime.limbs()).ok_or_else(|| Error::InvalidInput("the challenge is too long".into()))?;
-        let proof = prove(group, plan, &kept, &Quotient::new(iterations, &prime), &step)?;
-        bytes.extend(encode(&proof)?);
-        Ok(bytes)
+        let (quotient, step) = (Quotient::new(*iterations, &prime), |steps| progress.add(steps));
+        let proof = match powers {
+            Powers::Fixed(group, kept) => Form::from_fixed(&prove(&**group, *plan, kept, &quotient, &step)?),
+            Powers::Any(group, kept) => prove(group, *plan, kept, &quotient, &step)?,
+        };
+        Ok([y.as_slice(), &encode(*scheme, discriminant, &proof)?].concat())
     }
+}
+
+fn encode(scheme: Scheme, discriminant: &DiscriminantValue, form: &Form) -> Result<Vec<u8>, Error> {
+    wire::encode(scheme, form, discriminant.bits())
+        .ok_or_else(|| Error::InvalidInput("the form does not fit the wire format".into()))
 }
 
 /// `2^iterations` modulo `prime`.
