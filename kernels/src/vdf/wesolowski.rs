@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::challenge::challenge;
 use super::fixed::{KeptForm, Nat};
 use super::form::{Form, Group};
-use super::group::FixedGroup;
+use super::group::{FixedGroup, Operations};
 use super::integer::Int;
 use super::modular::Engine;
 use super::tail::{Plan, Quotient, prove, square_keeping};
@@ -51,11 +51,18 @@ impl<'a> Progress<'a> {
 ///
 /// [`Error::Cancelled`].
 pub(super) fn square_times(group: &Group, form: Form, count: u64, progress: &Progress) -> Result<Form, Error> {
-    let mut form = form;
+    match (group.fixed(), form.to_fixed()) {
+        (Some(fixed), Some(form)) => Ok(Form::from_fixed(&squared(&fixed, form, count, progress)?)),
+        _ => squared(group, form, count, progress),
+    }
+}
+
+fn squared<G: Operations>(group: &G, mut form: G::Form, count: u64, progress: &Progress) -> Result<G::Form, Error> {
+    let mut space = group.space();
     let mut left = count;
     while left > 0 {
         let run = left.min(STRIDE);
-        form = group.square_times(&form, run);
+        (0..run).for_each(|_| group.square(&mut space, &mut form));
         left -= run;
         progress.add(run)?;
     }
