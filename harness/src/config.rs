@@ -329,6 +329,9 @@ pub struct KernelCase {
     /// Threads a call may use; the file's `threads` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
+    /// Of `"vdf/evaluate"` with one instance: the time from a seed until its proof is due. What the slowest evaluation leaves of it is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Span>,
 }
 
 /// Chunks of one block: any `data` of `data + parity` give the body.

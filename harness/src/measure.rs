@@ -13,7 +13,7 @@ use shardmark_kernels::backend::{
 
 use crate::config::KernelCase;
 use crate::plan::{KernelVisitor, visit_kernels};
-use crate::record::summary::{Distribution, KernelRow, Outcome};
+use crate::record::summary::{Deadline, Distribution, KernelRow, Outcome, Timed, margin};
 
 /// What one case of one kernel on one backend took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -214,6 +214,7 @@ fn row<K: Kernel>(
     let work = K::work(&params);
     row.batch = Some(work.items);
     (row.batch_min, row.batch_max) = (row.batch, row.batch);
+    row.timed = if K::EXECUTE_ALONE { Timed::Execute } else { Timed::Total };
     match K::open(backend, &Options { threads, ..Options::default() }) {
         Err(reason) => {
             row.outcome = Outcome::Unavailable;
@@ -223,7 +224,10 @@ fn row<K: Kernel>(
             describe(&mut row, &opened.description());
             let repetition = Repetition { seed, rounds: case.rounds, warmup: case.warmup };
             match measure::<K>(&*opened, &params, repetition, progress) {
-                Ok(samples) => fill(&mut row, samples, work),
+                Ok(samples) => {
+                    row.deadline = deadline(case, &samples);
+                    fill(&mut row, samples, work);
+                }
                 Err(reason) => {
                     row.outcome = Outcome::Failed;
                     row.reason = Some(reason);
@@ -258,7 +262,15 @@ fn empty_row(kernel: &str, backend: BackendId, threads: usize) -> KernelRow {
         sum_ns: None,
         items_per_s: None,
         bytes_per_s: None,
+        timed: Timed::Total,
+        deadline: None,
     }
+}
+
+fn deadline(case: &KernelCase, samples: &Samples) -> Option<Deadline> {
+    let deadline_ns = case.deadline?.as_nanos();
+    let slowest_ns = *samples.total_ns.iter().max()?;
+    Some(Deadline { deadline_ns, slowest_ns, margin: margin(deadline_ns, slowest_ns) })
 }
 
 fn describe(row: &mut KernelRow, description: &Description) {
@@ -284,8 +296,8 @@ fn fill(row: &mut KernelRow, samples: Samples, work: Work) {
     row.total_ns = Distribution::of(samples.total_ns);
     row.invalid_total_ns = Distribution::of(samples.invalid_total_ns);
     // At the median: one disturbed iteration does not move it.
-    let rate = |count: u64| match row.total_ns {
-        Some(total) if total.p50 > 0 && count > 0 => Some(count as f64 * 1e9 / total.p50 as f64),
+    let rate = |count: u64| match row.time_ns() {
+        Some(time) if time.p50 > 0 && count > 0 => Some(count as f64 * 1e9 / time.p50 as f64),
         _ => None,
     };
     (row.items_per_s, row.bytes_per_s) = (rate(work.items), rate(work.bytes));
@@ -401,6 +413,37 @@ mod tests {
         assert!(message("name = \"secp256k1/recover\"\nparams = {}").contains("missing field `batch`"));
         assert!(message("name = \"secp256k1/recover\"\nparams = { batch = 0 }").contains("batch must be"));
         assert!(check_case(&case("name = \"secp256k1/recover\"\nparams = { batch = 4 }")).is_ok());
+    }
+
+    #[test]
+    fn a_proofs_own_time_is_that_after_the_squarings() {
+        let case: KernelCase = toml::from_str(
+            "name = \"vdf/prove\"\nparams = { discriminant_bits = 256, iterations = 2000 }\nrounds = 3\nwarmup = 0",
+        )
+        .unwrap();
+        let row = run_case(&case, BackendId::Cpu, 7, 1, &mut || ()).unwrap();
+        assert_eq!((row.outcome, row.batch, row.timed), (Outcome::Ok, Some(1), Timed::Execute), "{row:?}");
+        let execute = row.execute_ns.unwrap();
+        assert_eq!(row.time_ns(), Some(&execute));
+        assert!(execute.p50 < row.total_ns.unwrap().p50, "{row:?}");
+        assert_eq!(row.items_per_s, Some(1e9 / execute.p50 as f64));
+        let value = serde_json::to_value(&row).unwrap();
+        assert_eq!((&value["timed"], value.get("deadline")), (&"execute".into(), None));
+    }
+
+    #[test]
+    fn a_deadline_is_held_against_the_slowest_evaluation() {
+        let row = |deadline: &str| {
+            let params = "params = { discriminant_bits = 256, iterations = 300, instances = 1 }";
+            let text = format!("name = \"vdf/evaluate\"\n{params}\nrounds = 12\nwarmup = 0\n{deadline}");
+            run_case(&toml::from_str(&text).unwrap(), BackendId::Cpu, 7, 1, &mut || ()).unwrap()
+        };
+        assert_eq!(row("").deadline, None);
+        let made = row("deadline = \"1h\"");
+        let Deadline { deadline_ns, slowest_ns, margin } = made.deadline.unwrap();
+        assert_eq!(deadline_ns, 3_600_000_000_000);
+        assert!(slowest_ns >= made.total_ns.unwrap().p90 && margin.unwrap() > 0.5, "{made:?}");
+        assert!(row("deadline = \"1ns\"").deadline.unwrap().margin.unwrap() < 0.0);
     }
 
     #[test]

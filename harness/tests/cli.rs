@@ -138,6 +138,38 @@ fn a_kernel_sweep_gives_a_row_for_each_backend() {
 }
 
 #[test]
+fn delay_functions_are_shown_in_three_tables_with_margin_and_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let case = |name: &str, params: &str, rest: &str| {
+        format!("[[kernel]]\nname = \"{name}\"\nparams = {{ discriminant_bits = 256, {params} }}\nrounds = 2\n{rest}\n")
+    };
+    let cases = [
+        case("vdf/prove", "iterations = 2000", ""),
+        case("vdf/evaluate", "iterations = 300, instances = 3", ""),
+        case("vdf/evaluate", "iterations = 300, instances = 1", "deadline = \"90s\""),
+    ];
+    let config = file(folder.path(), &format!("schema = 1\nname = \"t\"\n{}", cases.concat()));
+    let text = accepted(&["kernel", "vdf", "--config", config.to_str().unwrap()]);
+    let mut rest = text.as_str();
+    for words in [
+        "Delay functions, latency: one instance.",
+        "vdf/evaluate ",
+        "deadline margin alone: the slowest evaluation, ",
+        "of the 90.0 s until its proof is due; the margin under a loaded pipeline is in the report of `shardmark run`",
+        "Delay functions, throughput: N independent instances",
+        "vdf/evaluate, N=3 ",
+        "Delay functions, service: ",
+        "vdf/prove ",
+        "times are of the proof alone: ",
+        " of squarings and proof together, whose p50 is ",
+    ] {
+        let (_, after) =
+            rest.split_once(words).unwrap_or_else(|| panic!("`{words}` is missing or out of place:\n{text}"));
+        rest = after;
+    }
+}
+
+#[test]
 fn check_accepts_the_committed_configurations_and_lists_findings() {
     for name in [
         "smoke.toml",

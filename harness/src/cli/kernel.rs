@@ -6,8 +6,8 @@ use super::progress::Progress;
 use super::{Context, Failure, Format, KernelArgs, print, print_json};
 use crate::config::{Config, KernelCase};
 use crate::measure;
-use crate::record::summary::{Distribution, KernelRow, Outcome};
-use crate::report::text::{bytes, count, duration, number, or_unknown};
+use crate::record::summary::{Deadline, Distribution, KernelRow, Outcome, Timed};
+use crate::report::text::{bytes, count, duration, number, or_unknown, percent};
 
 /// The sweep that runs without `--config`.
 const DEFAULT: &str = include_str!("../../../bench-configs/kernels.toml");
@@ -52,7 +52,9 @@ pub fn kernel(context: Context, args: KernelArgs) -> Result<(), Failure> {
             }
             match format {
                 Format::Json => print_json(&row)?,
-                Format::Text => progress.suspend(|| print(&line(&row, context.verbose)))?,
+                Format::Text => {
+                    progress.suspend(|| print(&(line(&row, table(case), context.verbose) + &notes(&row))))?
+                }
             }
         }
     }
@@ -108,7 +110,7 @@ impl Table {
                 Some("Delay functions, latency: one instance. No backend makes a single chain faster.")
             }
             Self::DelayThroughput => Some(
-                "Delay functions, throughput: independent instances side by side; `batch` counts squarings of all.",
+                "Delay functions, throughput: N independent instances side by side; `batch` counts squarings of all N.",
             ),
             Self::DelayService => Some("Delay functions, service: work for one instance that is no chain."),
         }
@@ -137,25 +139,29 @@ fn header(verbose: bool) -> String {
     line + "\n"
 }
 
-fn line(row: &KernelRow, verbose: bool) -> String {
+fn line(row: &KernelRow, table: Table, verbose: bool) -> String {
     let backend: Result<BackendId, _> = row.backend.parse();
-    let name = format!("{:<25}{:<6}", row.kernel, backend.map_or_else(|_| row.backend.clone(), |b| b.to_string()));
+    let kernel = match row.params.as_ref().map(|params| &params["instances"]) {
+        Some(instances) if table == Table::DelayThroughput => format!("{}, N={instances}", row.kernel),
+        _ => row.kernel.clone(),
+    };
+    let name = format!("{kernel:<25}{:<6}", backend.map_or_else(|_| row.backend.clone(), |b| b.to_string()));
     if row.outcome != Outcome::Ok {
         let word = if row.outcome == Outcome::Failed { "FAILED" } else { "unavailable" };
         return format!("{name}{word}: {}\n", row.reason.as_deref().unwrap_or("unknown"));
     }
-    let total = |get: fn(&Distribution) -> u64| or_unknown(row.total_ns.as_ref(), |d| duration(get(d)));
+    let time = |get: fn(&Distribution) -> u64| or_unknown(row.time_ns(), |d| duration(get(d)));
     let median = |d: &Option<Distribution>| or_unknown(d.as_ref(), |d| duration(d.p50));
     let mut line = format!(
         "{name}{:<9}{:>7}{:>7}{:>5}{:>10}{:>10}{:>10}{:>10}{:>11}{:>13}",
         or_unknown(row.path.clone(), |p| p),
         row.threads,
         or_unknown(row.batch, count),
-        or_unknown(row.total_ns.as_ref(), |d| count(d.n)),
-        total(|d| d.min),
-        total(|d| d.p10),
-        total(|d| d.p50),
-        total(|d| d.p90),
+        or_unknown(row.time_ns(), |d| count(d.n)),
+        time(|d| d.min),
+        time(|d| d.p10),
+        time(|d| d.p50),
+        time(|d| d.p90),
         or_unknown(row.items_per_s, number),
         or_unknown(row.bytes_per_s, |b| format!("{}/s", bytes(b.round() as u64))),
     );
@@ -171,4 +177,71 @@ fn line(row: &KernelRow, verbose: bool) -> String {
         );
     }
     line + "\n"
+}
+
+/// Lines under a row, for what its columns do not say.
+fn notes(row: &KernelRow) -> String {
+    let mut notes = String::new();
+    if let (Timed::Execute, Some(own), Some(total)) = (row.timed, &row.execute_ns, &row.total_ns) {
+        notes += &format!(
+            "  times are of the proof alone: {} of squarings and proof together, whose p50 is {}\n",
+            percent(own.p50 as f64 / total.p50.max(1) as f64),
+            duration(total.p50),
+        );
+    }
+    if let Some(Deadline { deadline_ns, slowest_ns, margin: Some(margin) }) = row.deadline {
+        let left = match margin >= 0.0 {
+            true => format!("left {} of", percent(margin)),
+            false => format!("is {} too late for", percent(-margin)),
+        };
+        notes += &format!(
+            "  deadline margin alone: the slowest evaluation, {}, {left} the {} until its proof is due; the margin under a \
+             loaded pipeline is in the report of `shardmark run` with beacon.blocks above 0\n",
+            duration(slowest_ns),
+            duration(deadline_ns),
+        );
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(timed: Timed, deadline: Option<Deadline>) -> KernelRow {
+        let times = |p50| serde_json::json!({ "n": 3, "min": p50, "p10": p50, "p50": p50, "p90": p50 });
+        let value = serde_json::json!({
+            "kernel": "vdf/prove", "job": null, "params": { "instances": 8 }, "backend": "cpu", "threads": 1, "outcome": "ok",
+            "execute_ns": times(2_000_000), "total_ns": times(40_000_000), "timed": timed, "deadline": deadline,
+        });
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_row_shows_the_kernels_own_time_and_says_so() {
+        let proof = row(Timed::Execute, None);
+        assert!(line(&proof, Table::DelayService, false).contains(" 2.00 ms "));
+        assert!(!line(&proof, Table::DelayService, false).contains("40.0 ms"));
+        assert_eq!(
+            notes(&proof),
+            "  times are of the proof alone: 5.0% of squarings and proof together, whose p50 is 40.0 ms\n"
+        );
+        let whole = row(Timed::Total, None);
+        assert!(line(&whole, Table::DelayThroughput, false).starts_with("vdf/prove, N=8  "));
+        assert!(line(&whole, Table::DelayThroughput, false).contains(" 40.0 ms "));
+        assert_eq!(notes(&whole), "");
+    }
+
+    #[test]
+    fn a_deadline_is_met_or_missed_by_the_slowest_evaluation() {
+        let note = |deadline_ns, slowest_ns| {
+            let margin = crate::record::summary::margin(deadline_ns, slowest_ns);
+            notes(&row(Timed::Total, Some(Deadline { deadline_ns, slowest_ns, margin })))
+        };
+        let met = note(6_000_000_000, 1_500_000_000);
+        assert!(met.contains("the slowest evaluation, 1.50 s, left 75.0% of the 6.00 s until"), "{met}");
+        assert!(met.contains("`shardmark run` with beacon.blocks above 0"), "{met}");
+        let missed = note(1_000_000_000, 1_500_000_000);
+        assert!(missed.contains("the slowest evaluation, 1.50 s, is 50.0% too late for the 1.00 s until"), "{missed}");
+    }
 }

@@ -283,6 +283,12 @@ impl Config {
                 "{place}: threads is {}, expected 1 to 4096",
                 case.threads.unwrap_or_default()
             );
+            refuse!(case.deadline.is_some_and(Span::is_zero), "{place}: deadline is 0");
+            let instances = case.params.get("instances").and_then(toml::Value::as_integer);
+            refuse!(
+                case.deadline.is_some() && (case.name != "vdf/evaluate" || instances != Some(1)),
+                "{place}: a deadline is one of vdf/evaluate with `instances = 1`"
+            );
         }
         Ok(())
     }
@@ -403,5 +409,15 @@ mod tests {
         assert!(refused(&["matrix={ backends = [\"cpu\"], repeats = 0 }"]).contains("repeats"));
         assert!(refused(&["kernel=[{ name = \"a\", params = {}, rounds = 0 }]"]).contains("rounds"));
         assert!(refused(&["kernel=[{ name = \"a\", params = {}, threads = 0 }]"]).contains("threads"));
+        let due = |name: &str, instances: u32, deadline: &str| {
+            format!(
+                "kernel=[{{ name = \"{name}\", params = {{ instances = {instances} }}, deadline = \"{deadline}\" }}]"
+            )
+        };
+        accepted(&[&due("vdf/evaluate", 1, "1.5s")]);
+        assert!(refused(&[&due("vdf/evaluate", 1, "0s")]).contains("deadline is 0"));
+        for other in [due("vdf/evaluate", 2, "1s"), due("vdf/rsa-square", 1, "1s")] {
+            assert!(refused(&[&other]).contains("a deadline is one of vdf/evaluate with `instances = 1`"));
+        }
     }
 }

@@ -10,7 +10,7 @@ use super::event::{Job, Mark, NetSample, Payload, TransactionCounts};
 use super::histogram::Series;
 use super::summary::{
     BeaconSummary, Blocks, Distribution, KernelRow, Node, Outcome, Percentiles, Phase, Rates, SCHEMA, Summary,
-    Transactions, nearest_rank,
+    Timed, Transactions, margin, nearest_rank,
 };
 use super::{bottleneck, propagation, quality};
 use crate::config::Family;
@@ -428,6 +428,8 @@ fn kernel_rows(calls: BTreeMap<CallKey, Calls>) -> Vec<KernelRow> {
             bytes_per_s: rate(calls.bytes),
             total_ns: Distribution::of(calls.total_ns),
             invalid_total_ns: None,
+            timed: Timed::Total,
+            deadline: None,
         }
     };
     calls.into_iter().map(row).collect()
@@ -486,13 +488,13 @@ impl Delays {
         let deadline = self.deadline?;
         let evaluate_ns = Percentiles::of(self.evaluate);
         let verify_ns = Percentiles::of(self.verify);
-        let used = evaluate_ns.map(|e| e.max as f64 + verify_ns.map_or(0.0, |v| v.max as f64));
+        let used = evaluate_ns.map(|e| e.max.saturating_add(verify_ns.map_or(0, |v| v.max)));
         Some(BeaconSummary {
             windows: self.windows.len() as u64,
             evaluate_ns,
             verify_ns,
             deadline_ns: Some(deadline),
-            margin: used.filter(|_| deadline > 0).map(|used| (deadline as f64 - used) / deadline as f64),
+            margin: used.and_then(|used| margin(deadline, used)),
         })
     }
 }

@@ -285,10 +285,45 @@ pub struct KernelRow {
     pub invalid_total_ns: Option<Distribution>,
     /// All calls' `total_ns` together.
     pub sum_ns: Option<u64>,
-    /// Items / total time.
+    /// Items / time.
     pub items_per_s: Option<f64>,
-    /// Data bytes / total time; null for kernels without data bytes.
+    /// Data bytes / time; null for kernels without data bytes.
     pub bytes_per_s: Option<f64>,
+    /// Which time the rates are of; `total` when absent.
+    #[serde(default, skip_serializing_if = "Timed::is_total")]
+    pub timed: Timed,
+    /// What evaluations of a delay function left of a deadline; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Deadline>,
+}
+
+/// Which time of a kernel row is the kernel's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Timed {
+    /// `total_ns`.
+    #[default]
+    Total,
+    /// `execute_ns`: loading does another kernel's work.
+    Execute,
+}
+
+impl Timed {
+    fn is_total(&self) -> bool {
+        *self == Self::Total
+    }
+}
+
+/// A deadline, and the evaluation that came nearest to it or was latest.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Deadline {
+    /// Time that was available.
+    pub deadline_ns: u64,
+    /// The slowest evaluation.
+    pub slowest_ns: u64,
+    /// (deadline - slowest) / deadline; below 0 is too late.
+    pub margin: Option<f64>,
 }
 
 /// What came of a kernel case.
@@ -347,6 +382,21 @@ pub struct BeaconSummary {
     pub deadline_ns: Option<u64>,
     /// (deadline - slowest evaluation - slowest verification) / deadline; below 0 is too late.
     pub margin: Option<f64>,
+}
+
+/// What is left of a deadline after so much time, as a part of it; below 0 is too late. `None` for a deadline of 0.
+pub fn margin(deadline_ns: u64, used_ns: u64) -> Option<f64> {
+    (deadline_ns > 0).then(|| (deadline_ns as f64 - used_ns as f64) / deadline_ns as f64)
+}
+
+impl KernelRow {
+    /// The kernel's own time: what its rates are of.
+    pub fn time_ns(&self) -> Option<&Distribution> {
+        match self.timed {
+            Timed::Total => self.total_ns.as_ref(),
+            Timed::Execute => self.execute_ns.as_ref(),
+        }
+    }
 }
 
 impl Percentiles {
