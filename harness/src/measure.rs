@@ -7,13 +7,17 @@
 
 use std::time::{Duration, Instant};
 
+use rand::Rng;
 use shardmark_kernels::backend::{
-    Backend, BackendId, Control, Description, Kernel, Options, Prepared, Work, carries_invalid,
+    Backend, BackendId, Control, Description, Error, Kernel, Options, Prepared, Work, carries_invalid, generator,
 };
 
+use crate::beacon::DelayFunction;
 use crate::config::KernelCase;
 use crate::plan::{KernelVisitor, visit_kernels};
+use crate::record::DelayAlone;
 use crate::record::summary::{Deadline, Distribution, KernelRow, Outcome, Timed, margin};
+use crate::types::Hash;
 
 /// What one case of one kernel on one backend took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,6 +126,24 @@ fn iterate<K: Kernel>(
         K::check(setup, input, &output).map_err(|mismatch| format!("wrong output: {mismatch}"))?;
     }
     Ok(times)
+}
+
+/// Times one evaluation of a delay function and one verification of its proof, on the caller's thread, as a validator
+/// does beside consensus. `seed` gives the delay function's.
+///
+/// # Errors
+///
+/// [`Error::Cancelled`]; [`Error::InvalidInput`] for a size that no discriminant has, or a proof that does not verify.
+pub fn delay_alone(function: &DelayFunction, seed: u64, control: &Control) -> Result<DelayAlone, Error> {
+    let mut input = Hash::default();
+    generator("vdf alone", seed, 0).fill_bytes(&mut input.0);
+    let start = Instant::now();
+    let proof = function.evaluate(&input, control)?;
+    let evaluated = Instant::now();
+    let verdict = function.verify(&input, &proof);
+    let verified = Instant::now();
+    verdict.map_err(|refusal| Error::InvalidInput(format!("an evaluation's proof is refused: {refusal}")))?;
+    Ok(DelayAlone { evaluate_ns: ns(evaluated - start), verify_ns: ns(verified - evaluated) })
 }
 
 fn ns(duration: Duration) -> u64 {
@@ -305,7 +327,7 @@ fn fill(row: &mut KernelRow, samples: Samples, work: Work) {
 
 #[cfg(test)]
 mod tests {
-    use shardmark_kernels::backend::{Error, Mismatch, Session, Unavailable};
+    use shardmark_kernels::backend::{Mismatch, Session, Unavailable};
 
     use super::*;
 
@@ -444,6 +466,23 @@ mod tests {
         assert_eq!(deadline_ns, 3_600_000_000_000);
         assert!(slowest_ns >= made.total_ns.unwrap().p90 && margin.unwrap() > 0.5, "{made:?}");
         assert!(row("deadline = \"1ns\"").deadline.unwrap().margin.unwrap() < 0.0);
+    }
+
+    #[test]
+    fn a_delay_function_is_timed_alone_unless_cancelled() {
+        let function = DelayFunction {
+            scheme: shardmark_kernels::vdf::Scheme::Bound264,
+            discriminant_bits: 256,
+            iterations: 300,
+            engine: shardmark_kernels::vdf::Engine::SCALAR,
+        };
+        let alone = delay_alone(&function, 1, &Control::default()).unwrap();
+        assert!(alone.evaluate_ns > 0 && alone.verify_ns > 0);
+        let control = Control::default();
+        control.cancel();
+        assert_eq!(delay_alone(&function, 1, &control), Err(Error::Cancelled));
+        let impossible = DelayFunction { discriminant_bits: 255, ..function };
+        assert!(matches!(delay_alone(&impossible, 1, &Control::default()), Err(Error::InvalidInput(_))));
     }
 
     #[test]

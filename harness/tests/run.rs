@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something is wrong")]
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -83,7 +84,14 @@ fn opaque_payloads_and_whole_block_broadcast_run_too() {
         ["cluster.keys_per_validator=3", "beacon.blocks=3", "beacon.iterations=300", "beacon.discriminant_bits=256"];
     let output = command(4, &[&settings[..], &keys[..]].concat(), &out).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(summary(&out)["transactions"]["finalized"].as_u64().unwrap() > 0);
+    let summary = summary(&out);
+    assert!(summary["transactions"]["finalized"].as_u64().unwrap() > 0);
+    let alone = &summary["beacon"]["alone"];
+    assert!(alone["evaluate_ns"].as_u64().unwrap() > 0 && alone["verify_ns"].as_u64().unwrap() > 0, "{alone}");
+    assert!(alone["margin"].as_f64().unwrap() > 0.0, "{alone}");
+    let page = fs::read_to_string(out.join("report.md")).unwrap();
+    assert!(page.contains("No backend speeds up a single evaluation"), "{page}");
+    assert_eq!(check(&out), Some(0));
 }
 
 /// Seven validators, of which six relay: three of the five chunks that a body needs come from relays.
@@ -167,6 +175,21 @@ fn an_interrupt_stops_every_validator_and_keeps_the_bundle() {
     assert_eq!(errors(&output), [format!("error: interrupted: what was measured is in {}", out.display())]);
     assert!(nodes.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()), "a validator outlived its launcher");
     assert!(out.join("report.html").is_file());
+}
+
+#[test]
+fn an_interrupt_stops_the_delay_function_that_is_measured_before_the_validators_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let endless = ["beacon.blocks=3", "beacon.iterations=1099511627776", "beacon.discriminant_bits=256"];
+    let mut run = command(1, &endless, &out).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(run.stderr.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "evaluating the delay function alone");
+    assert!(validators(run.id()).is_empty());
+    signal(run.id(), libc::SIGINT);
+    let rest: Vec<String> = said.map(Result::unwrap).collect();
+    assert_eq!(run.wait().unwrap().code(), Some(4));
+    assert!(rest.iter().any(|line| line == "error: interrupted before the run began"), "{rest:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use shardmark_kernels::backend::Options;
+use shardmark_kernels::backend::{Control, Error, Options};
 
 use super::inspect::grade;
 use super::progress::Progress;
@@ -14,10 +14,12 @@ use super::{Context, Failure, Format, RunArgs, print, print_json};
 use crate::cluster::{Usage, local};
 use crate::config::Config;
 use crate::environment;
+use crate::measure;
+use crate::node::setup::delay_function;
 use crate::plan::{Plan, Run, availability, plan};
 use crate::record::bundle::{SCHEMA, prepare_folder};
 use crate::record::matrix::Matrix;
-use crate::record::{Bundle, Grade, Manifest, Summary};
+use crate::record::{Bundle, DelayAlone, Grade, Manifest, Summary};
 use crate::report;
 
 /// How a launched run ended.
@@ -53,6 +55,7 @@ pub fn run(context: Context, args: RunArgs) -> Result<(), Failure> {
 fn launch(run: &Run, bundle: &Bundle) -> Result<Ended, Failure> {
     // Keys and journals: readable by this user only, gone when the run is over.
     let private = tempfile::tempdir().map_err(Failure::infrastructure)?;
+    delay_alone(&run.config, bundle)?;
     let mut follow = Follow(None);
     let ended = local::run(&run.config, bundle.path(), private.path(), interrupt()?, &mut follow);
     follow.finish();
@@ -66,6 +69,40 @@ fn launch(run: &Run, bundle: &Bundle) -> Result<Ended, Failure> {
         true => Ok(Ended::Complete),
     }
 }
+
+/// Measures the delay function with nothing beside it, for the margin that the run's load is compared with.
+fn delay_alone(config: &Config, bundle: &Bundle) -> Result<(), Failure> {
+    let Some(function) = delay_function(config).map_err(|error| Failure::infrastructure(format!("{error:#}")))? else {
+        return Ok(());
+    };
+    let interrupt = interrupt()?;
+    eprintln!("evaluating the delay function alone");
+    let mut progress = Progress::new(PARTS);
+    progress.message("delay function alone");
+    let control = Control::default();
+    let alone = std::thread::scope(|scope| {
+        let measuring = scope.spawn(|| measure::delay_alone(&function, config.seed, &control));
+        while !measuring.is_finished() {
+            if interrupt.load(Relaxed) {
+                control.cancel();
+            }
+            let (done, total) = control.progress();
+            progress.set((u128::from(done) * u128::from(PARTS) / u128::from(total.max(1))) as u64);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        measuring.join()
+    });
+    progress.finish();
+    match alone {
+        Ok(Ok(alone)) => bundle.write_json(DelayAlone::FILE, &alone).map_err(Failure::infrastructure),
+        Ok(Err(Error::Cancelled)) => Err(Failure::infrastructure("interrupted before the run began")),
+        Ok(Err(error)) => Err(Failure::infrastructure(format!("the delay function alone: {error}"))),
+        Err(_) => Err(Failure::infrastructure("the delay function alone: it panicked")),
+    }
+}
+
+/// Steps of a progress bar over a computation whose own steps are known only once it runs.
+const PARTS: u64 = 1000;
 
 /// Set by Ctrl-C and by a request to terminate; the first one ends the run in order.
 fn interrupt() -> Result<&'static AtomicBool, Failure> {

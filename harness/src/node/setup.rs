@@ -140,15 +140,7 @@ pub fn parts(spec: &NodeSpec) -> anyhow::Result<Parts> {
     let ledger = Ledger::new(&ledger_config, accounts.genesis()).map_err(Usage)?;
     let load = load(config, &ledger_config, &accounts, spec.index)?;
 
-    let delay = match config.beacon.blocks {
-        0 => None,
-        _ => Some(DelayFunction {
-            scheme: config.beacon.scheme,
-            discriminant_bits: config.beacon.discriminant_bits,
-            iterations: config.beacon.iterations,
-            engine: Engine::open(config.backend.vdf).context("backend.vdf")?,
-        }),
-    };
+    let delay = delay_function(config)?;
     let beacon = delay.map(|delay| {
         Beacon::new(BeaconConfig {
             chain: committee.chain(),
@@ -190,6 +182,23 @@ pub fn parts(spec: &NodeSpec) -> anyhow::Result<Parts> {
         delay,
         load,
     })
+}
+
+/// The delay function of a run; `None` without a beacon.
+///
+/// # Errors
+///
+/// The backend is not available on this host.
+pub fn delay_function(config: &Config) -> anyhow::Result<Option<DelayFunction>> {
+    if config.beacon.blocks == 0 {
+        return Ok(None);
+    }
+    Ok(Some(DelayFunction {
+        scheme: config.beacon.scheme,
+        discriminant_bits: config.beacon.discriminant_bits,
+        iterations: config.beacon.iterations,
+        engine: Engine::open(config.backend.vdf).context("backend.vdf")?,
+    }))
 }
 
 fn ledger_config(config: &Config, validators: u16, block_bytes: u32, options: Options) -> anyhow::Result<LedgerConfig> {

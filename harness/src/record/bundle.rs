@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! manifest.json  config.toml  system/<host>.json  events/<node>.jsonl.zst  hist/<node>-<series>.hlog
-//! summary.json  report.md  report.html  checksums.txt
+//! summary.json  report.md  report.html  checksums.txt;  beacon.json in runs with a delay function
 //! ```
 //!
 //! Files that are written once are written beside their place and renamed, so a reader sees all of one or none.
@@ -51,6 +51,21 @@ pub struct Manifest {
     pub binary_hash: Option<String>,
     /// Its place in a matrix, if it belongs to one.
     pub cell: Option<Cell>,
+}
+
+/// `beacon.json`: what the delay function took once, before any validator ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DelayAlone {
+    /// The evaluation.
+    pub evaluate_ns: u64,
+    /// The verification of its proof.
+    pub verify_ns: u64,
+}
+
+impl DelayAlone {
+    /// Its place in a bundle.
+    pub const FILE: &str = "beacon.json";
 }
 
 /// How a binary was built, as recorded by the build itself.

@@ -2,7 +2,7 @@
 
 use hdrhistogram::Histogram;
 
-use super::bundle::{Bundle, BundleError, Manifest};
+use super::bundle::{Bundle, BundleError, DelayAlone, Manifest};
 use super::event::Event;
 use super::histogram::{self, Series};
 use super::reader;
@@ -20,6 +20,8 @@ pub struct Collected {
     pub series: [Vec<histogram::Interval>; Series::ALL.len()],
     /// Files with a torn tail.
     pub torn: Vec<String>,
+    /// The delay function before the run; `None` without a beacon, and in recordings of versions that did not measure it.
+    pub alone: Option<DelayAlone>,
 }
 
 /// One process's recording.
@@ -73,7 +75,11 @@ impl Collected {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             hosts.push(bundle.read_json(&format!("system/{name}"))?);
         }
-        Ok(Self { manifest, hosts, processes, series, torn })
+        let alone = match bundle.path().join(DelayAlone::FILE).exists() {
+            true => Some(bundle.read_json(DelayAlone::FILE)?),
+            false => None,
+        };
+        Ok(Self { manifest, hosts, processes, series, torn, alone })
     }
 
     /// All intervals of a series as one histogram.

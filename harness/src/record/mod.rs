@@ -20,7 +20,7 @@ mod resources;
 mod summarise;
 pub mod summary;
 
-pub use bundle::{Build, Bundle, BundleError, Cell, Manifest, Variant};
+pub use bundle::{Build, Bundle, BundleError, Cell, DelayAlone, Manifest, Variant};
 pub use clock::Clock;
 pub use collect::{Collected, Process};
 pub use event::{Event, ImpairedSample, Job, Mark, NetSample, Payload, TransactionCounts};

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::bundle::{Bundle, BundleError};
+use super::bundle::{Bundle, BundleError, DelayAlone};
 use super::collect::Collected;
 use super::critical_path::{Busy, Height, PHASES, Power, UNATTRIBUTED};
 use super::event::{Job, Mark, NetSample, Payload, TransactionCounts};
 use super::histogram::Series;
 use super::summary::{
-    BeaconSummary, Blocks, Distribution, KernelRow, Node, Outcome, Percentiles, Phase, Rates, SCHEMA, Summary,
-    Timed, Transactions, margin, nearest_rank,
+    BeaconAlone, BeaconSummary, Blocks, Distribution, KernelRow, Node, Outcome, Percentiles, Phase, Rates, SCHEMA,
+    Summary, Timed, Transactions, margin, nearest_rank,
 };
 use super::{bottleneck, propagation, quality};
 use crate::config::Family;
@@ -142,7 +142,7 @@ pub fn conclude(run: &Collected) -> Summary {
         nodes: facts.nodes.iter().map(node).collect(),
         amplification: amplification(&facts, config.cluster.validators),
         refused,
-        beacon: delays.summary(),
+        beacon: delays.summary(run.alone, config.beacon.timeout.as_nanos()),
     };
     summary.bottleneck = bottleneck::find(run, &facts, &summary);
     summary.quality = quality::grade(run, &facts, &summary, &block_finality);
@@ -484,8 +484,9 @@ impl Delays {
         self.deadline = Some(self.deadline.map_or(deadline_ns, |shortest| shortest.min(deadline_ns)));
     }
 
-    fn summary(self) -> Option<BeaconSummary> {
-        let deadline = self.deadline?;
+    /// `timeout_ns` is the deadline where no evaluation ended.
+    fn summary(self, alone: Option<DelayAlone>, timeout_ns: u64) -> Option<BeaconSummary> {
+        let deadline = self.deadline.or(alone.map(|_| timeout_ns))?;
         let evaluate_ns = Percentiles::of(self.evaluate);
         let verify_ns = Percentiles::of(self.verify);
         let used = evaluate_ns.map(|e| e.max.saturating_add(verify_ns.map_or(0, |v| v.max)));
@@ -495,6 +496,11 @@ impl Delays {
             verify_ns,
             deadline_ns: Some(deadline),
             margin: used.and_then(|used| margin(deadline, used)),
+            alone: alone.map(|DelayAlone { evaluate_ns, verify_ns }| BeaconAlone {
+                evaluate_ns,
+                verify_ns,
+                margin: margin(deadline, evaluate_ns.saturating_add(verify_ns)),
+            }),
         })
     }
 }

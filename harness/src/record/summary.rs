@@ -382,6 +382,21 @@ pub struct BeaconSummary {
     pub deadline_ns: Option<u64>,
     /// (deadline - slowest evaluation - slowest verification) / deadline; below 0 is too late.
     pub margin: Option<f64>,
+    /// One evaluation and one verification with nothing beside them; absent in recordings of versions that did not measure it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alone: Option<BeaconAlone>,
+}
+
+/// One evaluation and one verification before any validator ran.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BeaconAlone {
+    /// The evaluation.
+    pub evaluate_ns: u64,
+    /// The verification.
+    pub verify_ns: u64,
+    /// (deadline - evaluation - verification) / deadline; below 0 is too late.
+    pub margin: Option<f64>,
 }
 
 /// What is left of a deadline after so much time, as a part of it; below 0 is too late. `None` for a deadline of 0.

@@ -9,7 +9,7 @@ use super::{csv, write};
 use crate::record::bundle::tests::manifest;
 use crate::record::event::{Event, Job, Mark, NetSample, Payload, TransactionCounts};
 use crate::record::histogram::{Log, Series};
-use crate::record::{Bundle, Grade, Summary};
+use crate::record::{Bundle, DelayAlone, Grade, Summary};
 use crate::types::{BlockNum, Hash, ShardId, ValidatorIndex, ViewId};
 use shardmark_kernels::backend::BackendId;
 
@@ -177,6 +177,8 @@ fn write_text(folder: &Path) {
             }
         }
     }
+    let alone = DelayAlone { evaluate_ns: 2000 * MS, verify_ns: 25 * MS };
+    std::fs::write(folder.join(DelayAlone::FILE), serde_json::to_string_pretty(&alone).unwrap() + "\n").unwrap();
     let host = serde_json::json!({
         "schema": 1, "host": "golden", "memory_bytes": 8u64 << 30, "os": "Test OS 1", "kernel": "6.0", "sensors": [], "kernels": [],
         "cpu": { "model": "Test CPU", "cores": 4, "threads": 8, "features": ["avx2"], "caches": [] },
@@ -189,7 +191,9 @@ fn write_text(folder: &Path) {
 pub(crate) fn bundle(target: &Path) -> Bundle {
     let source = folder("bundle");
     std::fs::create_dir_all(target).unwrap();
-    std::fs::copy(source.join("manifest.json"), target.join("manifest.json")).unwrap();
+    for name in ["manifest.json", DelayAlone::FILE] {
+        std::fs::copy(source.join(name), target.join(name)).unwrap();
+    }
     for sub in ["events", "hist", "system"] {
         std::fs::create_dir_all(target.join(sub)).unwrap();
         for entry in std::fs::read_dir(source.join(sub)).unwrap() {
@@ -259,6 +263,9 @@ fn the_summary_says_what_the_run_did() {
     let beacon = summary.beacon.unwrap();
     assert_eq!((beacon.windows, beacon.deadline_ns), (1, Some(6000 * MS)));
     assert!((beacon.margin.unwrap() - (6000.0 - 2540.0) / 6000.0).abs() < 1e-9);
+    let alone = beacon.alone.unwrap();
+    assert_eq!((alone.evaluate_ns, alone.verify_ns), (2000 * MS, 25 * MS));
+    assert!((alone.margin.unwrap() - (6000.0 - 2025.0) / 6000.0).abs() < 1e-9);
     assert_eq!(summary.quality.grade, Grade::B, "{:?}", summary.quality);
 }
 
@@ -291,6 +298,23 @@ fn changed(change: impl Fn(usize, &mut Vec<Event>)) -> Summary {
 
 fn reasons(summary: &Summary, grade: Grade) -> String {
     summary.quality.reasons.iter().filter(|r| r.grade == grade).map(|r| r.reason.clone() + "\n").collect()
+}
+
+#[test]
+fn what_the_delay_function_takes_alone_is_unknown_in_old_recordings_and_kept_where_no_window_ended() {
+    let target = tempfile::tempdir().unwrap();
+    let written = bundle(target.path());
+    std::fs::remove_file(target.path().join(DelayAlone::FILE)).unwrap();
+    let summary = write(&written).unwrap();
+    assert_eq!(summary.beacon.as_ref().unwrap().alone, None);
+    assert!(serde_json::to_value(&summary).unwrap()["beacon"].get("alone").is_none());
+    let page = std::fs::read_to_string(target.path().join("report.md")).unwrap();
+    assert!(page.contains("What the delay function takes alone was not measured."), "{page}");
+
+    let summary = changed(|_, events| events.retain(|event| !matches!(event.payload, Payload::Vdf { .. })));
+    let beacon = summary.beacon.unwrap();
+    assert_eq!((beacon.windows, beacon.evaluate_ns, beacon.margin), (0, None, None));
+    assert!(beacon.alone.unwrap().margin.is_some() && beacon.deadline_ns.is_some());
 }
 
 #[test]
