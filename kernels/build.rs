@@ -4,20 +4,22 @@
 //! and with the same flags: without its features `portable` and `force-adx`, which this workspace does not set, ADX is
 //! used if the host that builds has it, or, where RUSTFLAGS name a `target-cpu`, if that target has it.
 //!
-//! Writes the assembly of the backend `simd`, see `build/radix28.rs`.
+//! Writes the assembly of the backend `simd`, see `build/radix49.rs`.
 
 use std::env;
 use std::path::Path;
 
-#[path = "build/radix28.rs"]
-mod radix28;
+#[path = "build/radix49.rs"]
+mod radix49;
+#[path = "build/schedule.rs"]
+mod schedule;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=build");
     let out = env::var("OUT_DIR").expect("Cargo names a directory");
-    for (name, text) in radix28::kernels() {
-        let path = Path::new(&out).join(format!("radix28_{name}.s"));
+    for (name, text) in radix49::kernels() {
+        let path = Path::new(&out).join(format!("radix49_{name}.s"));
         std::fs::write(path, text).expect("the directory can be written");
     }
     println!("cargo::rustc-env=SHARDMARK_BLST={} ({})", version().as_deref().unwrap_or("of unknown version"), mode());

@@ -167,7 +167,7 @@ impl<F: Field> Session<AggregateSignatures> for SignatureSums<'_, F> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::field::{Emulated, Fp28, Fp52};
+    use super::super::field::{Emulated, Fp49, Fp52};
     use super::*;
     use crate::backend::{Isa, Kernel, Options, generator};
     use crate::bls::cpu::Cpu;
@@ -180,14 +180,14 @@ mod tests {
     /// The output that lanes of 4, lanes of 8 and the scalar backend agree on.
     fn agreed<K: Kernel>(setup: &K::Setup, input: &K::Input, threads: usize) -> K::Output
     where
-        Simd<Fp28>: Backend<K>,
+        Simd<Fp49>: Backend<K>,
         Simd<Fp52<Emulated>>: Backend<K>,
         Cpu: Backend<K>,
     {
         let run =
             |backend: &dyn Backend<K>| backend.prepare(setup).unwrap().compute(input, &Control::default()).unwrap();
         let output = run(&Cpu::open(&Options { threads, ..Options::default() }).unwrap());
-        assert_eq!(run(&simd::<Fp28>(Isa::Avx2, threads)), output);
+        assert_eq!(run(&simd::<Fp49>(Isa::Avx2, threads)), output);
         assert_eq!(run(&simd::<Fp52<Emulated>>(Isa::Avx512IfmaEmulated, threads)), output);
         output
     }
@@ -257,7 +257,7 @@ mod tests {
         let input = AggregateKeys::generate(&params, &setup, 4, 0);
         let control = Control::default();
         control.cancel();
-        let prepared = Backend::<AggregateKeys>::prepare(&simd::<Fp28>(Isa::Avx2, 1), &setup).unwrap();
+        let prepared = Backend::<AggregateKeys>::prepare(&simd::<Fp49>(Isa::Avx2, 1), &setup).unwrap();
         assert_eq!(prepared.compute(&input, &control).unwrap_err(), Error::Cancelled);
     }
 }

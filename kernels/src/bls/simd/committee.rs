@@ -139,7 +139,7 @@ fn chunks(pool: &Pool, n: usize) -> Vec<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::field::{Emulated, Fp28, Fp52};
+    use super::super::field::{Emulated, Fp49, Fp52};
     use super::*;
     use crate::backend::Kernel;
     use crate::bls::AggregateKeys;
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn masked_sums_are_blsts_for_any_mask_and_any_number_of_bitmaps() {
-        masked_sums_are_blsts::<Fp28>(&[0, 1, 2, 3, 4, 7, 70]);
+        masked_sums_are_blsts::<Fp49>(&[0, 1, 2, 3, 4, 7, 70]);
         masked_sums_are_blsts::<Fp52<Emulated>>(&[1, 7, 8, 9]);
     }
 
@@ -191,7 +191,7 @@ mod tests {
     fn the_same_key_in_every_slot_is_summed_right() {
         let pool = Pool::new(1).unwrap();
         let encoded = vec![material::committee(AggregateKeys::NAME, 1, 6)[0]; 40];
-        let committee = Committee::<Fp28>::prepare(&pool, Crossover::whole(), &encoded).unwrap();
+        let committee = Committee::<Fp49>::prepare(&pool, Crossover::whole(), &encoded).unwrap();
         for marked in [1, 2, 20, 21, 39, 40] {
             let bitmap = bitmap_of(40, |slot| slot < marked);
             let want = (0..marked).fold(blst_p1::default(), |sum, _| add_g1(&sum, &jacobian_g1(&committee.keys[0])));
@@ -205,7 +205,7 @@ mod tests {
         let mut encoded = material::committee(AggregateKeys::NAME, 3, 7);
         encoded[1] = [0xff; PUBLIC_KEY_BYTES];
         let refused =
-            |encoded: &[_]| Committee::<Fp28>::prepare(&pool, Crossover::whole(), encoded).err().unwrap().to_string();
+            |encoded: &[_]| Committee::<Fp49>::prepare(&pool, Crossover::whole(), encoded).err().unwrap().to_string();
         assert!(refused(&encoded).contains("key 1: bad point encoding"));
         assert!(refused(&[]).contains("no keys"));
     }

@@ -51,7 +51,7 @@ pub(super) fn affine<R: Ring>(points: &[Stored<R>]) -> Vec<(R::Scalar, R::Scalar
 
 #[cfg(test)]
 mod tests {
-    use super::super::field::Fp28;
+    use super::super::field::Fp49;
     use super::*;
     use crate::bls::points::{
         affine_g1 as to_affine, affine_g2 as to_affine2, hash_to_g2, jacobian_g1, negated_generator,
@@ -62,8 +62,8 @@ mod tests {
         let g1 = to_affine(&[jacobian_g1(&negated_generator())])[0];
         let g2 = to_affine2(&(0..9u8).map(|i| hash_to_g2(&[i])).collect::<Vec<_>>());
         for n in 0..=9 {
-            assert_eq!(affine_g1(&stored_g1::<Fp28>(&vec![g1; n])), vec![g1; n]);
-            assert_eq!(affine_g2(&stored_g2::<Fp28>(&g2[..n])), g2[..n]);
+            assert_eq!(affine_g1(&stored_g1::<Fp49>(&vec![g1; n])), vec![g1; n]);
+            assert_eq!(affine_g2(&stored_g2::<Fp49>(&g2[..n])), g2[..n]);
         }
     }
 }

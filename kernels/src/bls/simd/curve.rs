@@ -241,20 +241,20 @@ pub(super) fn invert_or<R: Ring>(values: &mut [R], instead: &R) -> Vec<Mask> {
 #[cfg(test)]
 mod tests {
     use super::super::convert::{affine_g2, stored_g2};
-    use super::super::field::Fp28;
+    use super::super::field::Fp49;
     use super::super::field::constants::small;
     use super::super::samples::{Numbers, first, points_of_small_order};
     use super::*;
     use crate::bls::points::{self, G2};
 
-    type Lanes = Affine<Fp2<Fp28>>;
+    type Lanes = Affine<Fp2<Fp49>>;
 
     fn lanes(points: &[G2]) -> Lanes {
         Affine::unpack_some(&stored_g2(points))
     }
 
     /// The points back, infinity as blst has it.
-    fn affine(point: &Jacobian<Fp2<Fp28>>) -> Vec<G2> {
+    fn affine(point: &Jacobian<Fp2<Fp49>>) -> Vec<G2> {
         let (affine, infinite) = Jacobian::normalize(&[*point, *point]);
         let mut stored = vec![Stored::default(); 4];
         affine[1].pack(&mut stored);
@@ -283,11 +283,11 @@ mod tests {
 
     #[test]
     fn the_constants_are_what_they_are_said_to_be() {
-        let load = |value: &blst_fp| Fp28::splat(value);
-        let zero = |value: &Fp28| assert_eq!(value.is_zero(), Fp28::ALL);
+        let load = |value: &blst_fp| Fp49::splat(value);
+        let zero = |value: &Fp49| assert_eq!(value.is_zero(), Fp49::ALL);
         let (psi_x, psi_y) = (load(&PSI_X), load(&PSI_Y));
-        zero(&psi_x.sqr().sub(&psi_x).add(&Fp28::one()));
-        zero(&psi_y.sqr().double().add(&Fp28::one()));
+        zero(&psi_x.sqr().sub(&psi_x).add(&Fp49::one()));
+        zero(&psi_y.sqr().double().add(&Fp49::one()));
         assert_eq!(first(&load(&small(-3)).add(&load(&small(3)))), blst_fp::default());
     }
 
@@ -349,6 +349,6 @@ mod tests {
         let triple = Jacobian::from(&p).double().add_affine(&p);
         let end = triple.double().double().add_affine(&p);
         let (_, infinite) = Jacobian::normalize(&[triple, end, triple]);
-        assert_eq!(infinite, [0, Fp28::ALL, 0]);
+        assert_eq!(infinite, [0, Fp49::ALL, 0]);
     }
 }

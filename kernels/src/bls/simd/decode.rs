@@ -83,7 +83,7 @@ fn lift<F: Field>(x: Fp2<F>, upper: Mask) -> (Affine<Fp2<F>>, Mask) {
 mod tests {
     use super::super::convert::affine_g2;
     use super::super::field::constants::P;
-    use super::super::field::{Emulated, Fp28, Fp52};
+    use super::super::field::{Emulated, Fp49, Fp52};
     use super::super::samples::Numbers;
     use super::*;
     use crate::bls::points::{self, G2};
@@ -92,7 +92,7 @@ mod tests {
 
     /// The number of points, if all verdicts are blst's.
     fn agrees_with_blst(encoded: &[Encoded]) -> usize {
-        let points = agrees::<Fp28>(encoded);
+        let points = agrees::<Fp49>(encoded);
         assert_eq!(agrees::<Fp52<Emulated>>(encoded), points);
         points
     }

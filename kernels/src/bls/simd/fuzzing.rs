@@ -3,7 +3,7 @@
 
 use super::convert::affine_g2;
 use super::decode::decode_g2;
-use super::field::{Emulated, Field, Fp28, Fp52};
+use super::field::{Emulated, Field, Fp49, Fp52};
 use super::hash::hash_to_g2;
 use super::subgroup::in_g2;
 use crate::bls::points;
@@ -16,7 +16,7 @@ pub use super::field::fuzzing::field;
 ///
 /// Where the verdicts or the points are not blst's.
 pub fn decode(bytes: &[u8]) {
-    on_every_field(bytes, decode_on::<Fp28>, decode_on::<Fp52<Emulated>>);
+    on_every_field(bytes, decode_on::<Fp49>, decode_on::<Fp52<Emulated>>);
 }
 
 /// Hashes the bytes, as messages of up to 61 bytes.
@@ -25,11 +25,11 @@ pub fn decode(bytes: &[u8]) {
 ///
 /// Where a hash is not blst's.
 pub fn hash(bytes: &[u8]) {
-    on_every_field(bytes, hash_on::<Fp28>, hash_on::<Fp52<Emulated>>);
+    on_every_field(bytes, hash_on::<Fp49>, hash_on::<Fp52<Emulated>>);
 }
 
 fn on_every_field(bytes: &[u8], four: fn(&[u8]), eight: fn(&[u8])) {
-    if Fp28::available() {
+    if Fp49::available() {
         four(bytes);
     }
     eight(bytes);

@@ -201,7 +201,7 @@ mod tests {
     use serde_json::Value;
 
     use super::super::convert::affine_g2;
-    use super::super::field::{Emulated, Fp28, Fp52};
+    use super::super::field::{Emulated, Fp49, Fp52};
     use super::super::samples::{Numbers, ark};
     use super::*;
     use crate::bls::points::G2;
@@ -229,9 +229,9 @@ mod tests {
 
     #[test]
     fn the_constants_are_what_they_are_said_to_be() {
-        let times = |value: &blst_fp, factor: i64| Fp28::splat(value).mul(&Fp28::splat(&small(factor)));
-        assert_eq!(times(&X_SCALE, 60).sub(&Fp28::splat(&small(253))).is_zero(), Fp28::ALL);
-        assert_eq!(Fp28::splat(&NORM_SCALE).sqr().add(&Fp28::splat(&small(125))).is_zero(), Fp28::ALL);
+        let times = |value: &blst_fp, factor: i64| Fp49::splat(value).mul(&Fp49::splat(&small(factor)));
+        assert_eq!(times(&X_SCALE, 60).sub(&Fp49::splat(&small(253))).is_zero(), Fp49::ALL);
+        assert_eq!(Fp49::splat(&NORM_SCALE).sqr().add(&Fp49::splat(&small(125))).is_zero(), Fp49::ALL);
     }
 
     #[test]
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(vectors.len(), 5);
         let messages: Vec<&[u8]> = vectors.iter().map(|vector| vector["msg"].as_str().unwrap().as_bytes()).collect();
         let hashes: Option<Vec<_>> =
-            hash::<Fp28>(suite["dst"].as_str().unwrap().as_bytes(), &messages).into_iter().collect();
+            hash::<Fp49>(suite["dst"].as_str().unwrap().as_bytes(), &messages).into_iter().collect();
         for (vector, hash) in vectors.iter().zip(affine_g2(&hashes.unwrap())) {
             assert_eq!(serialized(&hash), point(&vector["P"]));
         }
@@ -258,7 +258,7 @@ mod tests {
         let expected: Vec<_> = messages.iter().map(|message| points::hash_to_g2(message)).collect();
         let expected = points::affine_g2(&expected);
         for count in 0..messages.len() {
-            assert_eq!(affine_g2(&hash_to_g2::<Fp28>(&messages[..count])), expected[..count]);
+            assert_eq!(affine_g2(&hash_to_g2::<Fp49>(&messages[..count])), expected[..count]);
             assert_eq!(affine_g2(&hash_to_g2::<Fp52<Emulated>>(&messages[..count])), expected[..count]);
         }
     }
@@ -267,7 +267,7 @@ mod tests {
     fn a_message_more_than_once_has_one_hash() {
         let messages: Vec<&[u8]> = vec![b"again"; 6];
         let expected = points::affine_g2(&[points::hash_to_g2(b"again")]);
-        assert!(affine_g2(&hash_to_g2::<Fp28>(&messages)).iter().all(|hash| *hash == expected[0]));
+        assert!(affine_g2(&hash_to_g2::<Fp49>(&messages)).iter().all(|hash| *hash == expected[0]));
     }
 
     #[test]
@@ -283,7 +283,7 @@ mod tests {
             }
         }
         let expected: Vec<G2> = pairs.iter().map(|(u, v)| points::affine_g2(&[points::map_to_g2(u, v)])[0]).collect();
-        maps_to::<Fp28>(&pairs, &expected);
+        maps_to::<Fp49>(&pairs, &expected);
         maps_to::<Fp52<Emulated>>(&pairs, &expected);
         assert!(expected.iter().any(points::is_infinite_g2));
     }

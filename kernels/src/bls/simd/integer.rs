@@ -65,7 +65,7 @@ pub(super) fn is_reduced(words: &Words) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::field::{Fp28, Ring};
+    use super::super::field::{Fp49, Ring};
     use super::super::samples::Numbers;
     use super::*;
 
@@ -90,7 +90,7 @@ mod tests {
     fn integers_come_back() {
         let edges = edges();
         for words in edges.chunks(4) {
-            let value = from_words::<Fp28>(|lane| *words.get(lane).unwrap_or(&words[0]));
+            let value = from_words::<Fp49>(|lane| *words.get(lane).unwrap_or(&words[0]));
             assert_eq!(to_words(&value)[..words.len()], *words);
         }
         assert!(edges.iter().all(is_reduced));
@@ -102,18 +102,18 @@ mod tests {
     #[test]
     fn wide_integers_are_their_halves() {
         let mut numbers = Numbers(5);
-        let two_256 = from_words::<Fp28>(|_| [0, 0, 0, 0, 1, 0]);
+        let two_256 = from_words::<Fp49>(|_| [0, 0, 0, 0, 1, 0]);
         for round in 0..4 {
             let bytes: [u8; 64] = if round == 0 { [255; 64] } else { numbers.bytes() };
             let half = |from: usize| {
-                from_words::<Fp28>(|_| {
+                from_words::<Fp49>(|_| {
                     let word =
                         |i: usize| u64::from_be_bytes(bytes[from + 24 - 8 * i..from + 32 - 8 * i].try_into().unwrap());
                     [word(0), word(1), word(2), word(3), 0, 0]
                 })
             };
             let expected = half(0).mul(&two_256).add(&half(32));
-            assert_eq!(to_words(&from_wide::<Fp28>(|_| &bytes)), to_words(&expected));
+            assert_eq!(to_words(&from_wide::<Fp49>(|_| &bytes)), to_words(&expected));
         }
     }
 
@@ -122,11 +122,11 @@ mod tests {
         let edges = edges();
         for c0 in &edges {
             for c1 in &edges {
-                let value = Fp2 { c0: from_words::<Fp28>(|_| *c0), c1: from_words(|_| *c1) };
+                let value = Fp2 { c0: from_words::<Fp49>(|_| *c0), c1: from_words(|_| *c1) };
                 let odd = if *c0 == [0; 6] { c1 } else { c0 }[0] & 1 == 1;
-                assert_eq!(is_odd(&value), if odd { Fp28::ALL } else { 0 });
+                assert_eq!(is_odd(&value), if odd { Fp49::ALL } else { 0 });
                 let upper = if *c1 == [0; 6] { c0 } else { c1 }.iter().rev().gt(half().iter().rev());
-                assert_eq!(is_upper(&value), if upper { Fp28::ALL } else { 0 });
+                assert_eq!(is_upper(&value), if upper { Fp49::ALL } else { 0 });
             }
         }
     }

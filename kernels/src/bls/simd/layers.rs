@@ -8,7 +8,7 @@ use blst::{blst_fp, blst_fp2};
 
 use super::convert::{stored_g1, stored_g2};
 use super::decode::decode_g2;
-use super::field::{Field, Fp2, Fp28, Ring, constants};
+use super::field::{Field, Fp2, Fp49, Ring, constants};
 use super::hash::hash_to_g2;
 use super::miller::miller_product;
 use super::msm::{draw, row_sums};
@@ -36,8 +36,8 @@ const VECTORS: usize = 8;
 /// Operations on the base field and its quadratic extension, on every instruction set of this processor.
 pub fn field() -> Vec<Operation> {
     let mut operations = Vec::new();
-    if Fp28::available() {
-        of_field::<Fp28>("avx2", &mut operations);
+    if Fp49::available() {
+        of_field::<Fp49>("avx2", &mut operations);
     }
     #[cfg(target_arch = "x86_64")]
     if super::field::Fp52::<super::field::Avx512>::available() {
@@ -49,8 +49,8 @@ pub fn field() -> Vec<Operation> {
 /// Operations on `n` points or messages at once, on every instruction set of this processor.
 pub fn batch(n: usize) -> Vec<Operation> {
     let mut operations = Vec::new();
-    if Fp28::available() {
-        of_batch::<Fp28>("avx2", n, &mut operations);
+    if Fp49::available() {
+        of_batch::<Fp49>("avx2", n, &mut operations);
     }
     #[cfg(target_arch = "x86_64")]
     if super::field::Fp52::<super::field::Avx512>::available() {

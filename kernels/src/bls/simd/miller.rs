@@ -214,7 +214,7 @@ mod tests {
     use super::*;
     use crate::bls::points::{self, G1, G2, affine_g1, affine_g2, hash_to_g2, miller_loop, negated_generator};
     use crate::bls::simd::convert::{stored_g1, stored_g2};
-    use crate::bls::simd::field::{Emulated, Fp28, Fp52};
+    use crate::bls::simd::field::{Emulated, Fp49, Fp52};
 
     /// Points of both groups, from a seed.
     fn points(n: usize, seed: u64) -> (Vec<G1>, Vec<G2>) {
@@ -273,26 +273,26 @@ mod tests {
 
     #[test]
     fn products_agree_with_blst() {
-        agrees::<Fp28>(&[0, 1, 3, 4, 5, 33]);
+        agrees::<Fp49>(&[0, 1, 3, 4, 5, 33]);
         agrees::<Fp52<Emulated>>(&[1, 7, 9]);
     }
 
     #[test]
     fn the_pairing_is_bilinear() {
-        is_bilinear::<Fp28>();
+        is_bilinear::<Fp49>();
     }
 
     #[test]
     fn chunks_agree_with_blst() {
-        chunks_agree::<Fp28>();
+        chunks_agree::<Fp49>();
     }
 
     /// Outside the subgroups, where nothing is promised, a vanishing denominator must not come out as one.
     #[test]
     fn a_point_of_order_three_gives_zero() {
         let (_, q) = points(1, 5);
-        let mut p = [Stored::default(); Fp28::LANES];
-        Affine { x: Fp28::zero(), y: Fp28::one().double() }.pack(&mut p);
+        let mut p = [Stored::default(); Fp49::LANES];
+        Affine { x: Fp49::zero(), y: Fp49::one().double() }.pack(&mut p);
         let value = miller_product(&p[..1], &stored_g2(&q));
         assert_eq!(value, blst_fp12 { fp6: [blst_fp6::default(); 2] });
         assert_ne!(value.final_exp(), blst_fp12::default());

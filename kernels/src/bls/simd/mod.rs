@@ -52,7 +52,7 @@ mod verify;
 use std::marker::PhantomData;
 
 use self::crossover::Crossover;
-use self::field::{Avx512, Emulated, Fp28, Fp52};
+use self::field::{Avx512, Emulated, Fp49, Fp52};
 use super::cpu::Cpu;
 use crate::backend::{Backend, BackendId, Description, Isa, Kernel, Options, Unavailable};
 use crate::pool::Pool;
@@ -75,7 +75,7 @@ pub(super) struct Simd<F> {
 /// for, or for impossible threads.
 pub(super) fn open<K: Kernel>(options: &Options) -> Result<Box<dyn Backend<K>>, Unavailable>
 where
-    Simd<Fp28>: Backend<K>,
+    Simd<Fp49>: Backend<K>,
     Simd<Fp52<Avx512>>: Backend<K>,
     Simd<Fp52<Emulated>>: Backend<K>,
 {
@@ -85,10 +85,10 @@ where
     let ifma = cfg!(target_arch = "x86_64") && Fp52::<Avx512>::available();
     let best = if ifma { Isa::Avx512Ifma } else { Isa::Avx2 };
     match options.isa.unwrap_or(best) {
-        Isa::Avx2 if cfg!(target_arch = "x86_64") && Fp28::available() => {
-            Ok(Box::new(Simd::<Fp28>::new(Isa::Avx2, options)?))
+        Isa::Avx2 if cfg!(target_arch = "x86_64") && Fp49::available() => {
+            Ok(Box::new(Simd::<Fp49>::new(Isa::Avx2, options)?))
         }
-        Isa::Avx2 => Err(Unavailable::MissingIsa("avx2")),
+        Isa::Avx2 => Err(Unavailable::MissingIsa("avx2 and fma")),
         Isa::Avx512Ifma if ifma => Ok(Box::new(Simd::<Fp52<Avx512>>::new(Isa::Avx512Ifma, options)?)),
         Isa::Avx512Ifma => Err(Unavailable::MissingIsa("avx512ifma")),
         isa @ Isa::Avx512IfmaEmulated => Ok(Box::new(Simd::<Fp52<Emulated>>::new(isa, options)?)),

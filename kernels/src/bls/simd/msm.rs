@@ -192,7 +192,7 @@ pub(super) fn combine<R: Ring<Scalar: Endomorphism>>(rows: &[Row<R>; ROWS]) -> P
 mod tests {
     use rand::Rng;
 
-    use super::super::field::{Emulated, Fp2, Fp28, Fp52};
+    use super::super::field::{Emulated, Fp2, Fp49, Fp52};
     use super::super::sums::tests::{Curve, at_rest, honest, hostile, multiply, plain_sum, point_of, random};
     use super::*;
 
@@ -247,13 +247,13 @@ mod tests {
 
     #[test]
     fn row_sums_of_keys_are_blsts() {
-        rows_are_blsts::<Fp28>(&[0, 1, 3, 5, 40]);
+        rows_are_blsts::<Fp49>(&[0, 1, 3, 5, 40]);
         rows_are_blsts::<Fp52<Emulated>>(&[0, 1, 9, 40]);
     }
 
     #[test]
     fn row_sums_of_signatures_are_blsts() {
-        rows_are_blsts::<Fp2<Fp28>>(&[0, 1, 2, 9, 25]);
+        rows_are_blsts::<Fp2<Fp49>>(&[0, 1, 2, 9, 25]);
         rows_are_blsts::<Fp2<Fp52<Emulated>>>(&[1, 9]);
     }
 
@@ -263,7 +263,7 @@ mod tests {
         let points = hostile::<blst_fp2>(&mut rng);
         for digit in -6..=6 {
             let digits = vec![Digits([digit; ROWS]); points.len()];
-            let rows = row_sums(&at_rest::<Fp2<Fp28>>(&points), &digits);
+            let rows = row_sums(&at_rest::<Fp2<Fp49>>(&points), &digits);
             let want = times::<blst_fp2>(&plain_sum::<blst_fp2>(&points), digit.into());
             assert!(rows.iter().all(|row| point_of(row) == want), "digit {digit}");
         }
@@ -287,8 +287,8 @@ mod tests {
 
     #[test]
     fn weighted_sums_are_blsts_with_one_eigenvalue_on_both_groups() {
-        weighted_sums_are_blsts::<Fp28>(&[0, 1, 2, 7, 40]);
-        weighted_sums_are_blsts::<Fp2<Fp28>>(&[0, 1, 2, 7, 40]);
+        weighted_sums_are_blsts::<Fp49>(&[0, 1, 2, 7, 40]);
+        weighted_sums_are_blsts::<Fp2<Fp49>>(&[0, 1, 2, 7, 40]);
         weighted_sums_are_blsts::<Fp52<Emulated>>(&[1, 9]);
         weighted_sums_are_blsts::<Fp2<Fp52<Emulated>>>(&[1, 9]);
     }
@@ -303,7 +303,7 @@ mod tests {
             }
             let mut points = good.clone();
             points[7] = stray;
-            let rows = row_sums(&at_rest::<Fp2<Fp28>>(&points), &draw(points.len()).unwrap());
+            let rows = row_sums(&at_rest::<Fp2<Fp49>>(&points), &draw(points.len()).unwrap());
             let inside = rows.iter().filter(|row| <blst_fp2 as Curve>::in_subgroup(&point_of(row))).count();
             // 18/13 expected for a component of order 13 alone.
             assert!(inside < 12, "{inside} rows of a batch with a stray point are in the subgroup");

@@ -168,7 +168,7 @@ mod tests {
     use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 
     use super::super::convert::{affine_g1, stored_g1};
-    use super::super::field::{Emulated, Fp28, Fp52};
+    use super::super::field::{Emulated, Fp49, Fp52};
     use super::super::samples::Numbers;
     use super::*;
     use crate::bls::points::{self, G1};
@@ -193,7 +193,7 @@ mod tests {
     }
 
     fn agrees_with_arkworks(points: &[G1], weights: &[Digits]) {
-        agrees::<Fp28>(points, weights);
+        agrees::<Fp49>(points, weights);
         agrees::<Fp52<Emulated>>(points, weights);
     }
 

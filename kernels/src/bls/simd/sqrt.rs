@@ -89,15 +89,15 @@ fn power<F: Field>(x: &F) -> F {
 mod tests {
     use blst::blst_fp2;
 
-    use super::super::field::Fp28;
+    use super::super::field::Fp49;
     use super::super::field::constants::small;
     use super::super::integer::from_words;
     use super::super::samples::Numbers;
     use super::*;
 
-    type Lanes = Fp2<Fp28>;
+    type Lanes = Fp2<Fp49>;
 
-    fn random(numbers: &mut Numbers) -> Fp28 {
+    fn random(numbers: &mut Numbers) -> Fp49 {
         let words: Vec<_> = (0..4).map(|_| std::array::from_fn(|i| if i < 5 { numbers.next() } else { 7 })).collect();
         from_words(|lane| words[lane])
     }
@@ -115,8 +115,8 @@ mod tests {
         // x^(p - 3) = x^-2.
         let x = random(&mut Numbers(6));
         let power = power(&x).sqr().sqr();
-        assert_eq!(power.mul(&x.sqr()).sub(&Fp28::one()).is_zero(), Fp28::ALL);
-        assert_eq!(Fp28::splat(&HALF).double().sub(&Fp28::one()).is_zero(), Fp28::ALL);
+        assert_eq!(power.mul(&x.sqr()).sub(&Fp49::one()).is_zero(), Fp49::ALL);
+        assert_eq!(Fp49::splat(&HALF).double().sub(&Fp49::one()).is_zero(), Fp49::ALL);
     }
 
     #[test]
@@ -126,7 +126,7 @@ mod tests {
         let z = Lanes::splat(&blst_fp2 { fp: [small(-2), small(-1)] });
         for _ in 0..10 {
             let square = Fp2 { c0: random(&mut numbers), c1: random(&mut numbers) }.sqr();
-            assert_eq!(squares(&square), Fp28::ALL);
+            assert_eq!(squares(&square), Fp49::ALL);
             assert_eq!(squares(&square.mul(&z)), 0);
         }
     }
@@ -134,17 +134,17 @@ mod tests {
     #[test]
     fn elements_of_the_base_field_and_their_multiples_by_i_have_roots() {
         let mut numbers = Numbers(8);
-        let zero = Fp28::zero();
-        assert_eq!(squares(&Lanes::zero()), Fp28::ALL);
+        let zero = Fp49::zero();
+        assert_eq!(squares(&Lanes::zero()), Fp49::ALL);
         for _ in 0..6 {
             // Each of them is a square there: a or -a is one in the base field, and so is 2.
             let a = random(&mut numbers);
-            assert_eq!(squares(&Fp2 { c0: a, c1: zero }), Fp28::ALL);
-            assert_eq!(squares(&Fp2 { c0: a.neg(), c1: zero }), Fp28::ALL);
+            assert_eq!(squares(&Fp2 { c0: a, c1: zero }), Fp49::ALL);
+            assert_eq!(squares(&Fp2 { c0: a.neg(), c1: zero }), Fp49::ALL);
             squares(&Fp2 { c0: zero, c1: a });
             // Lanes of both kinds at once.
             let mixed = Fp2::select(5, &Fp2 { c0: a, c1: zero }, &Fp2 { c0: a, c1: a }.sqr());
-            assert_eq!(squares(&mixed), Fp28::ALL);
+            assert_eq!(squares(&mixed), Fp49::ALL);
         }
     }
 }

@@ -31,13 +31,13 @@ fn members<F: Field>(point: &Affine<Fp2<F>>) -> Mask {
 #[cfg(test)]
 mod tests {
     use super::super::convert::stored_g2;
-    use super::super::field::{Emulated, Fp28, Fp52};
+    use super::super::field::{Emulated, Fp49, Fp52};
     use super::super::samples::{Numbers, points_of_small_order};
     use super::*;
     use crate::bls::points::{self, G2};
 
     fn agrees_with_blst(points: &[G2]) -> Vec<bool> {
-        let verdicts = in_g2(&stored_g2::<Fp28>(points));
+        let verdicts = in_g2(&stored_g2::<Fp49>(points));
         assert_eq!(verdicts, points.iter().map(points::in_g2).collect::<Vec<_>>());
         assert_eq!(in_g2(&stored_g2::<Fp52<Emulated>>(points)), verdicts);
         verdicts

@@ -153,7 +153,7 @@ mod tests {
     use blst::blst_fp;
 
     use super::*;
-    use crate::bls::simd::field::{Emulated, Fp28, Fp52};
+    use crate::bls::simd::field::{Emulated, Fp49, Fp52};
 
     /// Elements of the base field: extremes and numbers without a pattern.
     struct Source(u64);
@@ -246,14 +246,14 @@ mod tests {
     }
 
     fn double(a: &blst_fp2) -> blst_fp2 {
-        let mut lanes = [blst_fp2::default(); Fp28::LANES];
-        Fp2::<Fp28>::splat(a).double().store(&mut lanes);
+        let mut lanes = [blst_fp2::default(); Fp49::LANES];
+        Fp2::<Fp49>::splat(a).double().store(&mut lanes);
         lanes[0]
     }
 
     #[test]
     fn the_tower_agrees_with_blsts() {
-        agrees::<Fp28>();
+        agrees::<Fp49>();
         agrees::<Fp52<Emulated>>();
     }
 }

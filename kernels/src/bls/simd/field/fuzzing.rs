@@ -49,8 +49,8 @@ pub(super) fn zeros<T: Default + PartialEq>(lanes: &[T]) -> Mask {
 ///
 /// Where a field differs from blst.
 pub fn field(program: &[u8]) {
-    if Fp28::available() {
-        Machine::<Fp28>::new(program).run();
+    if Fp49::available() {
+        Machine::<Fp49>::new(program).run();
     }
     Machine::<Fp52<Emulated>>::new(program).run();
     #[cfg(target_arch = "x86_64")]

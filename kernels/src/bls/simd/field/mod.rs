@@ -5,7 +5,7 @@
 //! | `bound` | how far a value may exceed the prime: tracked and asserted in debug builds |
 //! | `constants` | constants at compile time, in the form of blst too |
 //! | `prime` | the prime and arithmetic modulo it, at compile time |
-//! | `radix28` | 4 lanes of 14 limbs of 28 bits, for AVX2 |
+//! | `radix49` | 4 lanes of 8 limbs of 49 bits, as doubles, for AVX2 and FMA |
 //! | `radix52` | 8 lanes of 8 limbs of 52 bits, for AVX-512 IFMA |
 //! | `quadratic` | the extension by `i`, `i^2 = -1`, over any of them |
 //!
@@ -17,7 +17,7 @@ pub(super) mod constants;
 pub(super) mod fuzzing;
 mod prime;
 mod quadratic;
-mod radix28;
+mod radix49;
 mod radix52;
 #[cfg(test)]
 mod tests;
@@ -25,7 +25,7 @@ mod tests;
 use blst::blst_fp;
 
 pub(super) use quadratic::Fp2;
-pub(super) use radix28::Fp28;
+pub(super) use radix49::Fp49;
 #[cfg(target_arch = "x86_64")]
 pub(super) use radix52::Avx512;
 /// There are no such instructions; the backend never opens on them.
@@ -38,7 +38,8 @@ pub(super) type Mask = u8;
 
 /// Lanes of a commutative ring: the base field or an extension of it.
 ///
-/// Elements are redundant: a value stands for its residue and may exceed the prime by a small factor, its bound. Products
+/// Elements are redundant: a value stands for its residue and may exceed the prime by a small factor, its bound; where an
+/// implementation has signed values, it may lie as far below zero. Products
 /// come out below `3p`; operations state what they take and give in multiples of `p`, and debug builds track and assert
 /// it. Bounds of an extension's element are those of its largest coordinate.
 pub(super) trait Ring: Copy + Send + Sync + 'static {

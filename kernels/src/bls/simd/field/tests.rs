@@ -175,12 +175,12 @@ fn random_programs_agree_with_blst() {
 }
 
 #[test]
-fn radix28_agrees_with_blst() {
-    if !Fp28::available() {
-        println!("SKIPPED: no AVX2");
+fn radix49_agrees_with_blst() {
+    if !Fp49::available() {
+        println!("SKIPPED: no AVX2 and FMA");
         return;
     }
-    agrees::<Fp28>(&[]);
+    agrees(&Fp49::extremes());
 }
 
 #[test]

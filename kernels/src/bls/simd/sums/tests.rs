@@ -4,7 +4,7 @@ use rand::Rng;
 use rand_chacha::ChaCha20Rng;
 
 use super::super::convert::stored;
-use super::super::field::{Emulated, Fp2, Fp28, Fp52};
+use super::super::field::{Emulated, Fp2, Fp49, Fp52};
 use super::*;
 use crate::backend::generator;
 use crate::bls::points::{
@@ -81,7 +81,7 @@ impl Curve for blst_fp2 {
     }
     fn negate(point: &blst_p2) -> blst_p2 {
         let mut y = [Self::default(); 4];
-        Fp2::<Fp28>::splat(&point.y).neg().store(&mut y);
+        Fp2::<Fp49>::splat(&point.y).neg().store(&mut y);
         blst_p2 { y: y[0], ..*point }
     }
 }
@@ -162,13 +162,13 @@ fn sums_are_blsts<R: Ring<Scalar: Curve>>(lengths: impl Iterator<Item = usize>) 
 
 #[test]
 fn a_sum_of_keys_of_any_length_is_blsts() {
-    sums_are_blsts::<Fp28>((0..70).chain([95, 96, 97, 127, 128, 129, 250, 300]));
+    sums_are_blsts::<Fp49>((0..70).chain([95, 96, 97, 127, 128, 129, 250, 300]));
     sums_are_blsts::<Fp52<Emulated>>((0..20).chain([191, 192, 193, 300]));
 }
 
 #[test]
 fn a_sum_of_signatures_of_any_length_is_blsts() {
-    sums_are_blsts::<Fp2<Fp28>>((0..20).chain([31, 32, 33, 96, 129, 250]));
+    sums_are_blsts::<Fp2<Fp49>>((0..20).chain([31, 32, 33, 96, 129, 250]));
     sums_are_blsts::<Fp2<Fp52<Emulated>>>([1, 7, 8, 9, 17, 193, 250].into_iter());
 }
 
@@ -191,13 +191,13 @@ fn hostile_sums_are_blsts<R: Ring<Scalar: Curve>>(rounds: u64) {
 
 #[test]
 fn a_sum_of_hostile_points_of_the_curve_is_blsts() {
-    hostile_sums_are_blsts::<Fp28>(3);
+    hostile_sums_are_blsts::<Fp49>(3);
     hostile_sums_are_blsts::<Fp52<Emulated>>(2);
 }
 
 #[test]
 fn a_sum_of_hostile_points_of_the_twist_is_blsts() {
-    hostile_sums_are_blsts::<Fp2<Fp28>>(2);
+    hostile_sums_are_blsts::<Fp2<Fp49>>(2);
     hostile_sums_are_blsts::<Fp2<Fp52<Emulated>>>(1);
 }
 
@@ -220,8 +220,8 @@ fn regular_patterns_are_blsts<R: Ring<Scalar: Curve>>() {
 
 #[test]
 fn sums_that_vanish_or_double_at_any_height_are_right() {
-    regular_patterns_are_blsts::<Fp28>();
-    regular_patterns_are_blsts::<Fp2<Fp28>>();
+    regular_patterns_are_blsts::<Fp49>();
+    regular_patterns_are_blsts::<Fp2<Fp49>>();
 }
 
 fn lists_are_blsts<R: Ring<Scalar: Curve>>(seed: u64) {
@@ -262,8 +262,8 @@ pub(in crate::bls::simd) fn point_of<R: Ring<Scalar: Curve>>(point: &Option<Stor
 
 #[test]
 fn sums_of_many_lists_are_blsts() {
-    lists_are_blsts::<Fp28>(2);
-    lists_are_blsts::<Fp2<Fp28>>(3);
+    lists_are_blsts::<Fp49>(2);
+    lists_are_blsts::<Fp2<Fp49>>(3);
     lists_are_blsts::<Fp52<Emulated>>(4);
     lists_are_blsts::<Fp2<Fp52<Emulated>>>(5);
 }
