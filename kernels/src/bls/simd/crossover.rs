@@ -2,8 +2,7 @@
 //!
 //! Below these numbers of items a stage goes the scalar way, over blst. The numbers are where measured curves cross
 //! (`versus --curve`), by the processor's vector units: some processors have instructions on vectors twice as wide as
-//! their multipliers, so that a vector costs two passes. There the lanes lose to blst's scalar code wherever both do the
-//! same work, and win only where they do less of it.
+//! their multipliers, so that a vector costs two passes. There the lanes gain less on blst's scalar code, and pay later.
 
 use super::msm::ROWS;
 
@@ -28,23 +27,13 @@ pub(super) struct Crossover {
     pub(super) signatures: usize,
 }
 
-const NEVER: usize = usize::MAX;
-
 /// Multipliers as wide as the vectors.
 static WHOLE: Crossover =
     Crossover { sets: 3, decoded: 3, hashes: 3, checks: 3, rows: 24, pairs: 6, keys: 24, signatures: 24 };
 
 /// Multipliers half as wide as the vectors.
-static HALVED: Crossover = Crossover {
-    sets: 24,
-    decoded: NEVER,
-    hashes: NEVER,
-    checks: NEVER,
-    rows: 24,
-    pairs: 32,
-    keys: NEVER,
-    signatures: NEVER,
-};
+static HALVED: Crossover =
+    Crossover { sets: 8, decoded: 4, hashes: 4, checks: 4, rows: 24, pairs: 8, keys: 24, signatures: 24 };
 
 impl Crossover {
     /// Whether a batch of so many sets and messages leaves a stage of verification to the scalar way.
@@ -104,8 +93,11 @@ mod tests {
 
     #[test]
     fn paths_name_what_runs() {
-        assert_eq!([2, 16, 250].map(|n| HALVED.path_of_sum(n)), ["scalar", "scalar", "lanes, some stages scalar"]);
-        assert_eq!([2, 16, 250].map(|n| WHOLE.path_of_sum(n)), ["scalar", "lanes, some stages scalar", "lanes"]);
-        assert!(WHOLE.leaves(250, 1) && !WHOLE.leaves(250, 250) && HALVED.leaves(250, 250));
+        for crossover in [&WHOLE, &HALVED] {
+            let paths = [2, 16, 250].map(|n| crossover.path_of_sum(n));
+            assert_eq!(paths, ["scalar", "lanes, some stages scalar", "lanes"]);
+            assert!(crossover.leaves(250, 1) && !crossover.leaves(250, 250));
+        }
+        assert!(HALVED.leaves(7, 7) && !WHOLE.leaves(7, 7));
     }
 }
