@@ -15,6 +15,8 @@ step "format";  cargo fmt --all --check
 step "lints";   cargo clippy --workspace --all-targets --locked -- -D warnings
 step "lints of the fuzz targets' door"
 cargo clippy -p shardmark-kernels --features fuzzing --locked -- -D warnings
+step "lints without GPUs"
+cargo clippy -p shardmark-kernels --no-default-features --locked -- -D warnings
 step "docs";    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 # A run of all tests has a Vulkan device, if only on the CPU; that one asks for a folder of its own.
 step "tests";   SHARDMARK_REQUIRE=wgpu XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}" cargo test --locked

@@ -79,7 +79,7 @@ fn a_dry_run_prints_the_plan_and_writes_nothing() {
 fn an_unavailable_backend_ends_a_single_run_before_anything_starts() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    // No kernel of the family `bls` has a wgpu backend yet.
+    // Votes have no wgpu backend yet.
     let arguments = ["run", &configs("smoke.toml"), "--set", "backend=wgpu", "--out", out.to_str().unwrap()];
     assert!(refused(4, &arguments).starts_with("backend `wgpu` of `bls`: bls/"));
     assert!(!out.exists());

@@ -80,6 +80,7 @@ impl DiscriminantValue {
     }
 
     /// A magnitude that a rule found.
+    #[cfg(feature = "wgpu")]
     pub(super) fn found(bits: u32, magnitude: Int) -> Self {
         Self { bits, magnitude }
     }
