@@ -169,7 +169,7 @@ fn agrees<F: Field>(extremes: &[F]) {
 fn random_programs_agree_with_blst() {
     let mut seed = 7;
     for _ in 0..100 {
-        let program: Vec<u8> = (0..20).flat_map(|_| random(&mut seed).l.map(|word| word as u8)).collect();
+        let program: Vec<u8> = (0..100).flat_map(|_| random(&mut seed).l.map(|word| word as u8)).collect();
         fuzzing::field(&program);
     }
 }
